@@ -1,0 +1,3 @@
+//! How the world reaches Regrant.
+
+pub mod http;

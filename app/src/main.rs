@@ -1,0 +1,3 @@
+//! The `regrant` command.
+
+fn main() {}

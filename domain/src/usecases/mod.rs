@@ -1,0 +1,124 @@
+//! What people do with Regrant, one module each. A refusal is a result; [`PortError`] means "could not find out".
+//!
+//! Deliberately absent: HTTP, text formats, concrete stores. Time is read once per request and handed inwards.
+
+use std::sync::Arc;
+
+use crate::access_token::{AccessGrant, AccessToken};
+use crate::ids::{SessionId, UserId};
+use crate::policy::{AccessPolicy, PasswordPolicy, RefreshPolicy, SessionPolicy};
+use crate::ports::{
+    AccessTokens, Clock, Events, Ids, Passwords, PortError, Randomness, SessionRepository, TokenCodec, UserRepository,
+};
+use crate::time::Timestamp;
+use crate::user::Email;
+
+pub mod account;
+pub mod authenticate;
+pub mod explain;
+pub mod ready;
+pub mod refresh;
+pub mod register;
+pub mod sessions;
+pub mod sign_in;
+pub mod sign_out;
+pub mod sweep;
+
+/// Every use case that a request can reach.
+#[derive(Clone)]
+pub struct UseCases {
+    /// Sign up.
+    pub register: register::Register,
+    /// Sign in.
+    pub sign_in: sign_in::SignIn,
+    /// Refresh.
+    pub refresh: refresh::Refresh,
+    /// Who is calling?
+    pub authenticate: authenticate::Authenticate,
+    /// Revoke.
+    pub sign_out: sign_out::SignOut,
+    /// The user's own account.
+    pub account: account::Account,
+    /// The user's own sessions.
+    pub sessions: sessions::Sessions,
+    /// Able to serve?
+    pub ready: ready::Ready,
+}
+
+/// Everything that the operator may choose.
+#[derive(Debug, Clone, Copy)]
+pub struct Policies {
+    /// Refresh tokens.
+    pub refresh: RefreshPolicy,
+    /// Access tokens.
+    pub access: AccessPolicy,
+    /// Sessions.
+    pub session: SessionPolicy,
+    /// Passwords.
+    pub password: PasswordPolicy,
+    /// Sign-ups with an address that is taken.
+    pub taken_email: register::TakenEmail,
+}
+
+impl UseCases {
+    /// With these ports and policies.
+    pub fn new(ports: &Ports, policies: &Policies) -> Self {
+        let Policies { refresh, access, session, password, taken_email } = *policies;
+        let sign_in = sign_in::SignInPolicy { refresh, access, session };
+        Self {
+            register: register::Register::new(ports.clone(), password, taken_email),
+            sign_in: sign_in::SignIn::new(ports.clone(), sign_in),
+            refresh: refresh::Refresh::new(ports.clone(), refresh, access),
+            authenticate: authenticate::Authenticate::new(ports.clone()),
+            sign_out: sign_out::SignOut::new(ports.clone()),
+            account: account::Account::new(ports.clone(), password),
+            sessions: sessions::Sessions::new(ports.clone()),
+            ready: ready::Ready::new(ports.clone()),
+        }
+    }
+}
+
+/// Everything that the use cases need of the world. Chosen once, at start.
+#[derive(Clone)]
+pub struct Ports {
+    /// Users.
+    pub users: Arc<dyn UserRepository>,
+    /// Sessions and refresh tokens.
+    pub sessions: Arc<dyn SessionRepository>,
+    /// Access tokens.
+    pub access_tokens: Arc<dyn AccessTokens>,
+    /// Refresh tokens as text.
+    pub codec: Arc<dyn TokenCodec>,
+    /// Password hashing.
+    pub passwords: Arc<dyn Passwords>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Identifiers.
+    pub ids: Arc<dyn Ids>,
+    /// Secrets.
+    pub randomness: Arc<dyn Randomness>,
+    /// Where events are told.
+    pub events: Arc<dyn Events>,
+}
+
+impl Ports {
+    /// Makes an access token for a session.
+    fn grant_access(&self, policy: AccessPolicy, to: Grantee, now: Timestamp) -> Result<AccessToken, PortError> {
+        self.access_tokens.issue(&AccessGrant {
+            id: self.ids.access_token(),
+            user: to.user,
+            session: to.session,
+            issued_at: now,
+            expires_at: now.plus(policy.ttl).min(to.ends_at),
+            email: to.email.filter(|_| policy.email_claim),
+        })
+    }
+}
+
+/// Who gets an access token.
+struct Grantee {
+    user: UserId,
+    session: SessionId,
+    ends_at: Timestamp,
+    email: Option<Email>,
+}

@@ -1,0 +1,261 @@
+//! Trade a refresh token for its successor and a new access token.
+
+use std::time::Duration;
+
+use super::{Grantee, Ports};
+use crate::access_token::AccessToken;
+use crate::decide::{Advance, Asked, Decision, Rules, decide, idle_expiry};
+use crate::ids::SessionId;
+use crate::policy::{AccessPolicy, RefreshPolicy};
+use crate::ports::{
+    End, EndOutcome, Event, PortError, RotateOutcome, Rotated, Rotation, SessionKey, Spends, TokenFacts,
+};
+use crate::reason::{EndReason, Refusal};
+use crate::refresh_token::{Held, LookupKey, Presented, RefreshToken, RetryKey, RetryKeyHash, Spent};
+use crate::secret::TokenText;
+use crate::session::Snapshot;
+use crate::time::Timestamp;
+use crate::token_key::TokenKeyRing;
+
+/// How often a lost compare-and-set is decided anew before the request is given up as unavailable. Each loss means that
+/// another request went through, so this bounds a pathological race, not an honest one.
+const ATTEMPTS: usize = 16;
+
+/// The use case.
+#[derive(Clone)]
+pub struct Refresh {
+    ports: Ports,
+    policy: RefreshPolicy,
+    access: AccessPolicy,
+}
+
+/// What a refresh came to.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// New tokens.
+    Granted(Granted),
+    /// The token is ours, and refused for this reason. Where the reason is an end, the end is committed.
+    Refused(Refusal),
+    /// Not a token of this deployment.
+    NotAuthentic,
+}
+
+/// What a successful refresh or sign-in hands out.
+#[derive(Debug)]
+pub struct Granted {
+    /// The new access token.
+    pub access: AccessToken,
+    /// How long the access token lasts.
+    pub expires_in: Duration,
+    /// The refresh token to use next; `None` where the presented one stays.
+    pub refresh: Option<TokenText>,
+    /// The session.
+    pub session: SessionId,
+}
+
+impl Refresh {
+    /// With these ports and policies.
+    pub fn new(ports: Ports, policy: RefreshPolicy, access: AccessPolicy) -> Self {
+        Self { ports, policy, access }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// [`PortError`]: whether the token was spent is not known; the same request may be sent again.
+    pub async fn run(&self, text: &str, retry_key: Option<RetryKey>) -> Result<Refreshed, PortError> {
+        let Ok(presented) = self.ports.codec.decode(text) else { return Ok(Refreshed::NotAuthentic) };
+        let now = self.ports.clock.now();
+        let ring = self.ports.codec.ring();
+        let retry_key = match (&presented, &retry_key) {
+            (Presented::Chained(token), Some(key)) => Some(key.hash_for(token.session)),
+            _ => None,
+        };
+        let request = Request { refresh: self, presented: &presented, retry_key, now, ring: &ring };
+        if let Presented::Chained(token) = &presented
+            && self.policy.rotate
+            && let Some(granted) = request.rotate_optimistically(token).await?
+        {
+            return Ok(granted);
+        }
+        for _ in 0..ATTEMPTS {
+            if let Some(outcome) = request.read_and_decide().await? {
+                return Ok(outcome);
+            }
+        }
+        Err(PortError::unavailable("the session", "too many requests for one session at once"))
+    }
+}
+
+/// The compare-and-set of the fast path: correct without having read anything, because it applies exactly where
+/// [`decide`](fn@crate::decide::decide) says [`Rotate`](Decision::Rotate), and then comes to the same state.
+pub fn optimistic_rotation(
+    token: &RefreshToken,
+    retry_key: Option<RetryKeyHash>,
+    now: Timestamp,
+    rules: &Rules<'_>,
+) -> (Rotation, RefreshToken) {
+    let successor = rules.ring.successor(token, token.generation.next());
+    let rotation = Rotation {
+        lookup: LookupKey::of_session(token.session),
+        from: token.held(),
+        to: successor.held(),
+        spends: Spends::Append(Spent { generation: token.generation, at: now, retry_key }),
+        now,
+        idle_expires_at: idle_expiry(now, rules.policy),
+    };
+    (rotation, successor)
+}
+
+struct Request<'a> {
+    refresh: &'a Refresh,
+    presented: &'a Presented,
+    retry_key: Option<RetryKeyHash>,
+    now: Timestamp,
+    ring: &'a TokenKeyRing,
+}
+
+impl Request<'_> {
+    fn rules(&self) -> Rules<'_> {
+        Rules { policy: &self.refresh.policy, ring: self.ring }
+    }
+
+    fn tell(&self, event: Event) {
+        self.refresh.ports.events.record(event);
+    }
+
+    /// One round trip; `None` if it did not apply.
+    async fn rotate_optimistically(&self, token: &RefreshToken) -> Result<Option<Refreshed>, PortError> {
+        let (rotation, successor) = optimistic_rotation(token, self.retry_key, self.now, &self.rules());
+        match self.refresh.ports.sessions.rotate(rotation).await? {
+            RotateOutcome::Rotated(facts) => {
+                self.tell(Event::Rotated { session: token.session, generation: successor.generation });
+                self.grant(facts, token.session, Some(successor)).await.map(Some)
+            }
+            RotateOutcome::NotCurrent => Ok(None),
+        }
+    }
+
+    /// `None`: what was decided upon has moved meanwhile.
+    async fn read_and_decide(&self) -> Result<Option<Refreshed>, PortError> {
+        let sessions = &self.refresh.ports.sessions;
+        let snapshot = sessions.find(&SessionKey::Lookup(self.presented.lookup())).await?;
+        let asked = Asked { presented: self.presented, retry_key: self.retry_key, now: self.now };
+        let decision = decide(snapshot.as_ref(), &asked, &self.rules());
+        let Some(snapshot) = snapshot else { return Ok(Some(self.unknown())) };
+        let id = snapshot.session.id;
+        match decision {
+            Decision::Refuse(why) => {
+                self.tell(Event::Refused { session: Some(id), why });
+                Ok(Some(Refreshed::Refused(why)))
+            }
+            Decision::Serve => self.grant(facts(&snapshot), id, None).await.map(Some),
+            Decision::Replay(successor) => {
+                self.tell(Event::Replayed { session: id, generation: successor.generation });
+                self.grant(facts(&snapshot), id, Some(successor)).await.map(Some)
+            }
+            Decision::Rotate(step) => {
+                let event = Event::Rotated { session: id, generation: step.token.generation };
+                self.advance(&snapshot, step, event).await
+            }
+            Decision::Reissue(step) => {
+                let event = Event::Reissued { session: id, generation: step.token.generation };
+                self.advance(&snapshot, step, event).await
+            }
+            Decision::Heal(step) => {
+                let (stored, presented) = (step.from.generation, self.generation(&step));
+                self.advance(&snapshot, step, Event::Healed { session: id, stored, presented }).await
+            }
+            Decision::End(reason) => self.end(&snapshot, snapshot.token.held, reason).await,
+        }
+    }
+
+    fn generation(&self, step: &Advance) -> crate::refresh_token::Generation {
+        match self.presented {
+            Presented::Chained(token) => token.generation,
+            Presented::Bare(_) => step.from.generation,
+        }
+    }
+
+    /// A bare token proves nothing by itself: where the store does not know it, it is not ours.
+    fn unknown(&self) -> Refreshed {
+        match self.presented {
+            Presented::Chained(token) => {
+                self.tell(Event::Refused { session: Some(token.session), why: Refusal::Unknown });
+                Refreshed::Refused(Refusal::Unknown)
+            }
+            Presented::Bare(_) => Refreshed::NotAuthentic,
+        }
+    }
+
+    async fn advance(&self, snapshot: &Snapshot, step: Advance, event: Event) -> Result<Option<Refreshed>, PortError> {
+        let rotation = Rotation {
+            lookup: snapshot.lookup.clone(),
+            from: step.from,
+            to: step.state.held,
+            spends: Spends::Replace(step.state.recent),
+            now: self.now,
+            idle_expires_at: step.state.expires_at,
+        };
+        match self.refresh.ports.sessions.rotate(rotation).await? {
+            RotateOutcome::Rotated(facts) => {
+                self.tell(event);
+                self.grant(facts, snapshot.session.id, Some(step.token)).await.map(Some)
+            }
+            RotateOutcome::NotCurrent => Ok(None),
+        }
+    }
+
+    /// Commits the end, then says no.
+    async fn end(&self, snapshot: &Snapshot, held: Held, reason: EndReason) -> Result<Option<Refreshed>, PortError> {
+        let session = snapshot.session.id;
+        let end =
+            End { session: SessionKey::Lookup(snapshot.lookup.clone()), reason, at: self.now, only_while: Some(held) };
+        match self.refresh.ports.sessions.end(end).await? {
+            EndOutcome::Ended => {
+                self.tell(Event::Ended { session, reason });
+                let why = Refusal::Ended(reason);
+                self.tell(Event::Refused { session: Some(session), why });
+                Ok(Some(Refreshed::Refused(why)))
+            }
+            EndOutcome::AlreadyEnded | EndOutcome::Moved | EndOutcome::NotFound => Ok(None),
+        }
+    }
+
+    async fn grant(
+        &self,
+        facts: Rotated,
+        session: SessionId,
+        next: Option<RefreshToken>,
+    ) -> Result<Refreshed, PortError> {
+        let ports = &self.refresh.ports;
+        let email = if self.refresh.access.email_claim {
+            match ports.users.find(facts.user).await? {
+                Some(user) => Some(user.email),
+                None => return self.user_is_gone(session).await,
+            }
+        } else {
+            None
+        };
+        let grantee = Grantee { user: facts.user, session, ends_at: facts.ends_at, email };
+        let access = ports.grant_access(self.refresh.access, grantee, self.now)?;
+        let token_facts = TokenFacts { user: facts.user, expires_at: facts.expires_at };
+        let refresh = next.map(|token| ports.codec.encode(&token, &token_facts)).transpose()?;
+        let expires_in = access.expires_at.since(self.now);
+        Ok(Refreshed::Granted(Granted { access, expires_in, refresh, session }))
+    }
+
+    /// The user was deleted, and the session has outlived the user by an accident: make it end.
+    async fn user_is_gone(&self, session: SessionId) -> Result<Refreshed, PortError> {
+        let reason = EndReason::UserDeleted;
+        let end = End { session: SessionKey::Id(session), reason, at: self.now, only_while: None };
+        if self.refresh.ports.sessions.end(end).await? == EndOutcome::Ended {
+            self.tell(Event::Ended { session, reason });
+        }
+        Ok(Refreshed::Refused(Refusal::Ended(reason)))
+    }
+}
+
+fn facts(snapshot: &Snapshot) -> Rotated {
+    Rotated { user: snapshot.session.user, expires_at: snapshot.token.expires_at, ends_at: snapshot.session.ends_at }
+}

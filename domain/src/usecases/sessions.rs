@@ -1,0 +1,79 @@
+//! The user's own sessions: list them, end one, end all.
+
+use super::Ports;
+use super::authenticate::Caller;
+use crate::ids::{SessionId, UserId};
+use crate::ports::{End, EndAll, EndOutcome, Event, PortError, SessionKey};
+use crate::reason::EndReason;
+use crate::session::Snapshot;
+
+/// The use case.
+#[derive(Clone)]
+pub struct Sessions {
+    ports: Ports,
+}
+
+/// What ending one session came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedOne {
+    /// It is over: ended by this call, or before.
+    Over,
+    /// The user has no such session.
+    NotFound,
+}
+
+impl Sessions {
+    /// With these ports.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports }
+    }
+
+    /// The user's sessions that are still kept: live ones first, newest first.
+    ///
+    /// # Errors
+    /// [`PortError`]: could not find out.
+    pub async fn list(&self, user: UserId) -> Result<Vec<Snapshot>, PortError> {
+        let now = self.ports.clock.now();
+        let mut all = self.ports.sessions.list(user).await?;
+        all.sort_by_key(|s| (!s.is_live(now), std::cmp::Reverse((s.session.created_at, s.session.id))));
+        Ok(all)
+    }
+
+    /// Ends one of the caller's sessions.
+    ///
+    /// # Errors
+    /// [`PortError`]: whether it ended is not known; send the request again.
+    pub async fn end_one(&self, caller: &Caller, session: SessionId) -> Result<EndedOne, PortError> {
+        let key = SessionKey::Id(session);
+        let own = self.ports.sessions.find(&key).await?.is_some_and(|found| found.session.user == caller.user);
+        if !own {
+            return Ok(EndedOne::NotFound);
+        }
+        let reason = if caller.session.id == session { EndReason::SignedOut } else { EndReason::SignedOutElsewhere };
+        let end = End { session: key, reason, at: self.ports.clock.now(), only_while: None };
+        if self.ports.sessions.end(end).await? == EndOutcome::Ended {
+            self.ports.events.record(Event::Ended { session, reason });
+        }
+        Ok(EndedOne::Over)
+    }
+
+    /// Ends all of the caller's sessions, or all but the caller's own. Covers a sign-in that is under way.
+    ///
+    /// # Errors
+    /// [`PortError`]: which sessions ended is not known; send the request again.
+    pub async fn end_all(&self, caller: &Caller, include_current: bool) -> Result<(), PortError> {
+        let now = self.ports.clock.now();
+        self.ports.users.advance_epoch(caller.user, now).await?;
+        let but = (!include_current).then_some(caller.session.id);
+        end_all(&self.ports, EndAll { user: caller.user, but, reason: EndReason::SignedOutElsewhere, at: now }).await
+    }
+}
+
+/// Ends a user's sessions, and tells of each.
+pub(super) async fn end_all(ports: &Ports, end: EndAll) -> Result<(), PortError> {
+    let reason = end.reason;
+    for session in ports.sessions.end_all(end).await? {
+        ports.events.record(Event::Ended { session, reason });
+    }
+    Ok(())
+}

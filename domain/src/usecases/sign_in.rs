@@ -1,0 +1,170 @@
+//! Sign in: check the password, open a session.
+
+use super::refresh::Granted;
+use super::{Grantee, Ports};
+use crate::decide::idle_expiry;
+use crate::policy::{AccessPolicy, RefreshPolicy, SessionPolicy, WhenFull};
+use crate::ports::{
+    End, EndOutcome, Event, NewSession, OpenOutcome, PasswordChange, PortError, SessionKey, TokenFacts, Verdict,
+};
+use crate::reason::EndReason;
+use crate::refresh_token::Recent;
+use crate::refresh_token::{LookupKey, RefreshToken, TokenState};
+use crate::session::{Device, Session, Snapshot, Status};
+use crate::time::Timestamp;
+use crate::user::{Email, Password, PasswordHash, User};
+
+/// The use case.
+#[derive(Clone)]
+pub struct SignIn {
+    ports: Ports,
+    policy: SignInPolicy,
+}
+
+/// What a sign-in depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct SignInPolicy {
+    /// Lifetimes of the refresh token.
+    pub refresh: RefreshPolicy,
+    /// Lifetimes of the access token.
+    pub access: AccessPolicy,
+    /// Lifetime and number of sessions.
+    pub session: SessionPolicy,
+}
+
+/// What a sign-in came to.
+#[derive(Debug)]
+pub enum SignedIn {
+    /// A new session.
+    Granted {
+        /// The user.
+        user: User,
+        /// Its tokens; the refresh token is always present.
+        tokens: Granted,
+    },
+    /// Unknown address or wrong password: one answer, at one cost.
+    Refused,
+    /// The user has as many sessions as the policy allows.
+    TooManySessions,
+    /// All of the user's sessions were ended while this one was being opened, which covers it: sign in again.
+    Overtaken,
+}
+
+impl SignIn {
+    /// With these ports and policies.
+    pub fn new(ports: Ports, policy: SignInPolicy) -> Self {
+        Self { ports, policy }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// [`PortError`]: nothing was handed out; the same request may be sent again.
+    pub async fn run(&self, email: &Email, password: Password, device: Device) -> Result<SignedIn, PortError> {
+        let found = self.ports.users.find_by_email(email).await?;
+        let stored = found.as_ref().map(|user| user.password_hash.clone());
+        let verdict = self.ports.passwords.verify(password, stored).await?;
+        let user = match (found, verdict) {
+            (Some(user), Verdict::Matches) => user,
+            (Some(user), Verdict::MatchesWeakly(better)) => self.upgrade(user, better).await,
+            (found, _) => {
+                self.ports.events.record(Event::SignInFailed { user: found.map(|user| user.id) });
+                return Ok(SignedIn::Refused);
+            }
+        };
+        self.open(user, device).await
+    }
+
+    /// A better hash of the same password. A sign-in does not fail for the lack of it.
+    async fn upgrade(&self, user: User, better: PasswordHash) -> User {
+        let now = self.ports.clock.now();
+        let change =
+            PasswordChange { user: user.id, from: user.password_hash.clone(), to: better, now, advance_epoch: false };
+        // Lost to a change of the password, or the store is away: the next sign-in tries again.
+        let _ = self.ports.users.set_password(change).await;
+        user
+    }
+
+    async fn open(&self, user: User, device: Device) -> Result<SignedIn, PortError> {
+        let now = self.ports.clock.now();
+        if self.is_full(&user, now).await? {
+            return Ok(SignedIn::TooManySessions);
+        }
+        let (new, token) = self.new_session(&user, device, now)?;
+        let id = new.session.id;
+        let (ends_at, expires_at) = (new.session.ends_at, new.token.expires_at);
+        if self.ports.sessions.open(new).await? == OpenOutcome::NoSuchUser {
+            return Ok(SignedIn::Refused);
+        }
+        // Whoever ends all sessions raises the epoch first and then ends what is there. So either they saw this
+        // session, or this sees the new epoch.
+        let after = self.ports.users.find(user.id).await?;
+        if after.as_ref().is_none_or(|after| after.epoch != user.epoch) {
+            let reason = if after.is_some() { EndReason::SignedOutElsewhere } else { EndReason::UserDeleted };
+            self.end(id, reason, now).await?;
+            return Ok(if after.is_some() { SignedIn::Overtaken } else { SignedIn::Refused });
+        }
+        self.make_room(&user, id, now).await?;
+        self.ports.events.record(Event::SessionOpened { user: user.id, session: id });
+        let grantee = Grantee { user: user.id, session: id, ends_at, email: Some(user.email.clone()) };
+        let access = self.ports.grant_access(self.policy.access, grantee, now)?;
+        let refresh = self.ports.codec.encode(&token, &TokenFacts { user: user.id, expires_at })?;
+        let expires_in = access.expires_at.since(now);
+        Ok(SignedIn::Granted { user, tokens: Granted { access, expires_in, refresh: Some(refresh), session: id } })
+    }
+
+    fn new_session(
+        &self,
+        user: &User,
+        device: Device,
+        now: Timestamp,
+    ) -> Result<(NewSession, RefreshToken), PortError> {
+        let codec = &self.ports.codec;
+        let id = self.ports.ids.session();
+        let token = RefreshToken::first(id, self.ports.randomness.secret(codec.secret_len())?, &codec.ring());
+        let ends_at = now.plus(self.policy.session.max_age);
+        let session = Session { id, user: user.id, created_at: now, ends_at, device, status: Status::Live };
+        let expires_at = idle_expiry(now, &self.policy.refresh).min(ends_at);
+        let lookup: LookupKey = codec.lookup(&token);
+        let state = TokenState { held: token.held(), expires_at, recent: Recent::default() };
+        Ok((NewSession { session, lookup, token: state }, token))
+    }
+
+    async fn is_full(&self, user: &User, now: Timestamp) -> Result<bool, PortError> {
+        let SessionPolicy { max_per_user: Some(max), when_full: WhenFull::Deny, .. } = self.policy.session else {
+            return Ok(false);
+        };
+        let live = self.ports.sessions.list(user.id).await?.iter().filter(|s| s.is_live(now)).count();
+        Ok(live >= max.get() as usize)
+    }
+
+    /// Ends as many of the user's other sessions as the policy asks for.
+    async fn make_room(&self, user: &User, but: crate::ids::SessionId, now: Timestamp) -> Result<(), PortError> {
+        let SessionPolicy { max_per_user: Some(max), when_full, .. } = self.policy.session else { return Ok(()) };
+        let age = |snapshot: &Snapshot| match when_full {
+            WhenFull::Deny => None,
+            WhenFull::EndOldest => Some(snapshot.session.created_at),
+            WhenFull::EndLeastRecent => Some(snapshot.last_refreshed_at().unwrap_or(snapshot.session.created_at)),
+        };
+        let all = self.ports.sessions.list(user.id).await?;
+        let mut others: Vec<_> = all
+            .iter()
+            .filter(|snapshot| snapshot.session.id != but && snapshot.is_live(now))
+            .filter_map(|snapshot| age(snapshot).map(|age| (age, snapshot.session.id)))
+            .collect();
+        others.sort_unstable();
+        let surplus = (others.len() + 1).saturating_sub(max.get() as usize);
+        for (_, id) in others.into_iter().take(surplus) {
+            self.end(id, EndReason::SessionLimit, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn end(&self, session: crate::ids::SessionId, reason: EndReason, at: Timestamp) -> Result<(), PortError> {
+        let end = End { session: SessionKey::Id(session), reason, at, only_while: None };
+        if self.ports.sessions.end(end).await? == EndOutcome::Ended {
+            self.ports.events.record(Event::Ended { session, reason });
+        }
+        Ok(())
+    }
+}

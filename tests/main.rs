@@ -1,0 +1,10 @@
+//! One binary: linking is the slow part.
+
+mod architecture;
+mod config;
+mod contract;
+mod faults;
+mod http;
+mod migrations;
+mod support;
+mod usecases;

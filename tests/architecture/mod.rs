@@ -20,7 +20,13 @@ const BANS: &[Ban] = &[
     Ban { below: "domain/src", except: &["domain/src/usecases", "domain/src/lib.rs"], word: "usecases::" },
     Ban {
         below: "domain/src",
-        except: &["domain/src/usecases", "domain/src/lib.rs", "domain/src/testing.rs", "domain/src/ports.rs", "domain/src/time.rs"],
+        except: &[
+            "domain/src/usecases",
+            "domain/src/lib.rs",
+            "domain/src/testing.rs",
+            "domain/src/ports.rs",
+            "domain/src/time.rs",
+        ],
         word: "crate::ports",
     },
     Ban { below: "domain/src", except: &[], word: "regrant_adapters" },
@@ -113,8 +119,19 @@ fn outbound_siblings_do_not_import_each_other() {
 fn the_domain_depends_on_values_and_on_nothing_that_acts() {
     let manifest: toml::Table = fs::read_to_string(root().join("domain/Cargo.toml")).unwrap().parse().unwrap();
     let names: BTreeSet<&str> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
-    let allowed =
-        ["async-trait", "base64", "chrono", "hkdf", "hmac", "mockall", "sha2", "subtle", "thiserror", "uuid", "zeroize"];
+    let allowed = [
+        "async-trait",
+        "base64",
+        "chrono",
+        "hkdf",
+        "hmac",
+        "mockall",
+        "sha2",
+        "subtle",
+        "thiserror",
+        "uuid",
+        "zeroize",
+    ];
     assert_eq!(names, BTreeSet::from(allowed));
     let workspace: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
     let chrono = &workspace["workspace"]["dependencies"]["chrono"];

@@ -269,6 +269,41 @@ pub struct PasswordChange {
     pub advance_epoch: bool,
 }
 
+/// A store whose content can be carried to another, by the operator, in batches ordered by id.
+///
+/// 1. **Nothing is lowered.** Keeping a session again never takes a generation back and never brings an ended session to
+///    life, so a copy can be repeated.
+/// 2. **Nothing is lost**: what is read here and kept there comes back equal.
+#[cfg_attr(any(test, feature = "testing"), mockall::automock)]
+#[async_trait]
+pub trait Portable: Send + Sync {
+    /// How many users and sessions there are, for a progress bar.
+    async fn count(&self) -> Result<Counted, PortError>;
+
+    /// At most `limit` users with ids after `after`, in the order of their ids; empty at the end.
+    async fn users_after(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, PortError>;
+
+    /// At most `limit` sessions with ids after `after`, in the order of their ids; empty at the end.
+    async fn sessions_after(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<Snapshot>, PortError>;
+
+    /// Keeps users; one that is there already is replaced if it was changed later than the one that is there. Says how
+    /// many were refused because another user has their address.
+    async fn keep_users(&self, users: Vec<User>) -> Result<u64, PortError>;
+
+    /// Keeps sessions; one that is there already is replaced only by a later generation, or by an end. Sessions of
+    /// users that are not there are left out; says how many.
+    async fn keep_sessions(&self, sessions: Vec<Snapshot>) -> Result<u64, PortError>;
+}
+
+/// Answer of [`Portable::count`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Users; 0 where the store keeps none.
+    pub users: u64,
+    /// Sessions, live or not; 0 where the store keeps none.
+    pub sessions: u64,
+}
+
 /// Makes and checks access tokens.
 ///
 /// 1. Only what it made itself, of its own issuer, audience and type, and before its expiry, is accepted.

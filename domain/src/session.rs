@@ -87,3 +87,15 @@ impl Snapshot {
         self.session.refusal(now).is_none() && !now.has_reached(self.token.expires_at)
     }
 }
+
+/// Which of two states of one session is kept when they meet: the ended one, else the one with the later generation,
+/// else the one that is there. `None`: nothing needs to be written.
+pub fn later_of(there: Option<&Snapshot>, coming: Snapshot) -> Option<Snapshot> {
+    let Some(there) = there else { return Some(coming) };
+    let ended = |snapshot: &Snapshot| matches!(snapshot.session.status, Status::Ended { .. });
+    match (ended(there), ended(&coming)) {
+        (true, _) => None,
+        (false, true) => Some(coming),
+        (false, false) => (coming.token.held.generation > there.token.held.generation).then_some(coming),
+    }
+}

@@ -15,6 +15,7 @@ use crate::user::Email;
 
 pub mod account;
 pub mod authenticate;
+pub mod copy;
 pub mod explain;
 pub mod ready;
 pub mod refresh;

@@ -18,7 +18,7 @@ async fn a_sign_up_can_be_repeated_by_its_owner_and_tells_a_stranger_nothing() {
     let stranger = world.registers("ada@example.org", "a stranger's").await;
     assert_ne!(stranger.id, ada.id);
     assert_eq!(stranger.email, ada.email);
-    assert!(world.store.find(stranger.id).await.unwrap().is_none(), "it does not exist");
+    assert!(UserRepository::find(&*world.store, stranger.id).await.unwrap().is_none(), "it does not exist");
     assert!(matches!(world.tries_to_sign_in("ada@example.org", "a stranger's").await, SignedIn::Refused));
     world.signs_in("ada@example.org", "correct horse").await;
 }

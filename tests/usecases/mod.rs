@@ -19,7 +19,7 @@ use regrant_domain::policy::{
 use regrant_domain::ports::{
     AccessTokens, Passwords, PortError, SessionKey, SessionRepository, TokenCodec, UserRepository, Verdict,
 };
-use regrant_domain::refresh_token::{Presented, RetryKey};
+use regrant_domain::refresh_token::RetryKey;
 use regrant_domain::secret::TokenText;
 use regrant_domain::session::{Device, Snapshot};
 use regrant_domain::testing::{Counting, ManualClock, RecordedEvents};
@@ -189,15 +189,11 @@ impl World {
 
     pub(crate) async fn snapshot(&self, token: &str) -> Option<Snapshot> {
         let lookup = self.ports.codec.decode(token).unwrap().lookup();
-        self.store.find(&SessionKey::Lookup(lookup)).await.unwrap()
+        SessionRepository::find(&*self.store, &SessionKey::Lookup(lookup)).await.unwrap()
     }
 
     pub(crate) async fn user(&self, email: &str) -> Option<User> {
         self.store.find_by_email(&Email::parse(email).unwrap()).await.unwrap()
-    }
-
-    pub(crate) fn presented(&self, token: &str) -> Presented {
-        self.ports.codec.decode(token).unwrap()
     }
 }
 

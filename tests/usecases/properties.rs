@@ -113,7 +113,7 @@ proptest! {
         block_on(async {
             let store = store_with(&snapshot).await;
             let outcome = store.rotate(rotation).await.unwrap();
-            let after = store.find(&SessionKey::Id(session_id())).await.unwrap().unwrap();
+            let after = SessionRepository::find(&store, &SessionKey::Id(session_id())).await.unwrap().unwrap();
             match decision {
                 Decision::Rotate(step) => {
                     assert!(matches!(outcome, RotateOutcome::Rotated(_)), "decide rotates, the store did not");

@@ -35,7 +35,7 @@ async fn a_user_lists_and_ends_sessions_but_never_a_strangers() {
     let caller = world.caller(&laptop).await;
     let ids = async || {
         let all = world.use_cases.sessions.list(caller.user).await.unwrap();
-        all.into_iter().map(|snapshot| snapshot.session.id).collect::<Vec<_>>()
+        all.sessions.into_iter().map(|snapshot| snapshot.session.id).collect::<Vec<_>>()
     };
     assert_eq!(ids().await, [laptop.session, phone.session]);
 
@@ -92,7 +92,7 @@ impl SessionRepository for EndsAllAround {
         outcome
     }
     async fn find(&self, key: &SessionKey) -> Result<Option<Snapshot>, PortError> {
-        self.inner.find(key).await
+        SessionRepository::find(&*self.inner, key).await
     }
     async fn rotate(&self, rotation: Rotation) -> Result<RotateOutcome, PortError> {
         self.inner.rotate(rotation).await

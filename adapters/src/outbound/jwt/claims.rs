@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use regrant_domain::access_token::AccessGrant;
 use regrant_domain::ids::{AccessTokenId, SessionId, UserId};
 use regrant_domain::time::Timestamp;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 
@@ -46,27 +45,11 @@ impl<'a> Written<'a> {
     }
 }
 
-/// What a header says. `jku`, `x5u`, `x5c` and `jwk` are not even read (RFC 8725 §3.10).
-#[derive(Deserialize)]
-pub(super) struct Header<'a> {
-    #[serde(borrow)]
-    pub(super) alg: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) typ: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) kid: Cow<'a, str>,
-    /// There are extensions that must be understood, whichever they are (RFC 7515 §4.1.11).
-    #[serde(default, deserialize_with = "anything")]
-    pub(super) crit: bool,
-}
-
 /// What the claims say, each of the right type.
 #[derive(Deserialize)]
-pub(super) struct Claims<'a> {
-    #[serde(borrow)]
-    pub(super) iss: Cow<'a, str>,
-    #[serde(borrow)]
-    aud: Audience<'a>,
+pub(super) struct Claims {
+    iss: String,
+    aud: Audience,
     #[serde(deserialize_with = "instant")]
     pub(super) exp: Timestamp,
     #[serde(rename = "iat", deserialize_with = "instant")]
@@ -79,30 +62,27 @@ pub(super) struct Claims<'a> {
     pub(super) sid: SessionId,
     #[serde(rename = "jti", deserialize_with = "id")]
     _jti: AccessTokenId,
-    #[serde(borrow, rename = "client_id")]
-    _client_id: Cow<'a, str>,
+    #[serde(rename = "client_id")]
+    _client_id: String,
 }
 
 /// One recipient or several (RFC 7519 §4.1.3).
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Audience<'a> {
-    #[serde(borrow)]
-    One(Cow<'a, str>),
+enum Audience {
+    One(String),
     Many(Vec<String>),
 }
 
-impl Claims<'_> {
-    pub(super) fn are_for(&self, audience: &str) -> bool {
-        match &self.aud {
-            Audience::One(one) => one == audience,
-            Audience::Many(many) => many.iter().any(|one| one == audience),
-        }
+impl Claims {
+    /// Whether they are of this issuer, and for this audience among others.
+    pub(super) fn are_of(&self, issuer: &str, audience: &str) -> bool {
+        self.iss == issuer
+            && match &self.aud {
+                Audience::One(one) => one == audience,
+                Audience::Many(many) => many.iter().any(|one| one == audience),
+            }
     }
-}
-
-fn anything<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 fn id<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(d: D) -> Result<T, D::Error> {

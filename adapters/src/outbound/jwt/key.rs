@@ -3,17 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize, PublicKeyComponents};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, VerificationAlgorithm,
-};
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -49,6 +46,16 @@ impl Algorithm {
             Self::EdDsa => "EdDSA",
             Self::Rs256 => "RS256",
             Self::Hs256 => "HS256",
+        }
+    }
+
+    /// As the JWT library names it.
+    pub(super) const fn library(self) -> jsonwebtoken::Algorithm {
+        match self {
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
         }
     }
 
@@ -93,15 +100,8 @@ pub struct InvalidSigningKey {
 
 /// The key that signs access tokens. Not printed.
 pub struct SigningKey {
-    private: Private,
+    private: EncodingKey,
     public: VerifyingKey,
-}
-
-enum Private {
-    Ec(EcdsaKeyPair),
-    Ed(Ed25519KeyPair),
-    Rsa(rsa::KeyPair),
-    Hmac(Box<hmac::Key>),
 }
 
 impl SigningKey {
@@ -144,24 +144,9 @@ impl SigningKey {
         &self.public
     }
 
-    /// Signs a message, and appends the signature to a text in base64url.
-    pub(super) fn sign_into(&self, text: &mut String) -> Result<(), Unspecified> {
-        // The library brings its own generator and ignores this one.
-        let rng = SystemRandom::new();
-        let message = text.as_bytes();
-        let encoded = match &self.private {
-            Private::Ec(key) => URL_SAFE_NO_PAD.encode(key.sign(&rng, message)?),
-            Private::Ed(key) => URL_SAFE_NO_PAD.encode(key.try_sign(message)?),
-            Private::Rsa(key) => {
-                let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &rng, message, &mut signature)?;
-                URL_SAFE_NO_PAD.encode(signature)
-            }
-            Private::Hmac(key) => URL_SAFE_NO_PAD.encode(hmac::sign(key, message)),
-        };
-        text.push('.');
-        text.push_str(&encoded);
-        Ok(())
+    /// The key as the JWT library wants it.
+    pub(super) const fn encoding(&self) -> &EncodingKey {
+        &self.private
     }
 
     fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, Found> {
@@ -178,15 +163,16 @@ impl SigningKey {
                 let point = key.public_key().as_ref();
                 let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).ok_or(Found::Inconsistent)?;
                 let jwk = json!({ "kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y) });
-                let public = VerifyingKey::asymmetric(algorithm, &ECDSA_P256_SHA256_FIXED, point, jwk)?;
-                (Private::Ec(key), public)
+                let der = key.to_pkcs8v1().map_err(|_| Found::Inconsistent)?;
+                let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_ec_der(point), jwk);
+                (EncodingKey::from_ec_der(der.as_ref()), public)
             }
             (Algorithm::EdDsa, Found::Ed25519) => {
                 let key = Ed25519KeyPair::from_pkcs8(&file.der).map_err(|_| Found::Inconsistent)?;
                 let point = key.public_key().as_ref();
                 let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(point) });
-                let public = VerifyingKey::asymmetric(algorithm, &ED25519, point, jwk)?;
-                (Private::Ed(key), public)
+                let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_ed_der(point), jwk);
+                (EncodingKey::from_ed_der(&file.der), public)
             }
             (Algorithm::Rs256, Found::Rsa(bits)) if RSA_BITS.contains(&bits) => {
                 let key = match file.form {
@@ -196,9 +182,11 @@ impl SigningKey {
                 .map_err(|_| Found::Inconsistent)?;
                 let PublicKeyComponents::<Vec<u8>> { n, e } = key.public_key().into();
                 let jwk = json!({ "kty": "RSA", "n": b64(&n), "e": b64(&e) });
-                let der = key.public_key().as_ref();
-                let public = VerifyingKey::asymmetric(algorithm, &RSA_PKCS1_2048_8192_SHA256, der, jwk)?;
-                (Private::Rsa(key), public)
+                let private = match file.form {
+                    Form::Pkcs1 => EncodingKey::from_rsa_der(&file.der),
+                    _ => EncodingKey::from_rsa_pem(text.as_bytes()).map_err(|_| Found::DamagedPem)?,
+                };
+                (private, VerifyingKey::asymmetric(algorithm, DecodingKey::from_rsa_raw_components(&n, &e), jwk))
             }
             (_, other) => return Err(other),
         };
@@ -220,14 +208,14 @@ impl SigningKey {
         if secret.len() < MIN_SECRET {
             return Err(Found::Bytes(secret.len()));
         }
-        let key = Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret));
         // A name for the key that says nothing about it: it is random, so its hash cannot be searched for.
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(b"regrant/kid/1");
         hash.update(&secret);
         let kid = URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..16]);
-        let public = VerifyingKey { algorithm: Algorithm::Hs256, kid, check: Check::Hmac(key.clone()), jwk: None };
-        Ok(Self { private: Private::Hmac(key), public })
+        let key = DecodingKey::from_secret(&secret);
+        let public = VerifyingKey { algorithm: Algorithm::Hs256, kid, key, jwk: None };
+        Ok(Self { private: EncodingKey::from_secret(&secret), public })
     }
 }
 
@@ -253,14 +241,8 @@ impl From<Unspecified> for KeyGenerationFailed {
 pub struct VerifyingKey {
     algorithm: Algorithm,
     kid: String,
-    check: Check,
+    key: DecodingKey,
     jwk: Option<Value>,
-}
-
-#[derive(Clone)]
-enum Check {
-    Public(ParsedPublicKey),
-    Hmac(Box<hmac::Key>),
 }
 
 impl VerifyingKey {
@@ -279,26 +261,18 @@ impl VerifyingKey {
         self.jwk.clone()
     }
 
-    pub(super) fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
-        match &self.check {
-            Check::Public(key) => key.verify_sig(message, signature).is_ok(),
-            Check::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
-        }
+    /// The key as the JWT library wants it.
+    pub(super) const fn decoding(&self) -> &DecodingKey {
+        &self.key
     }
 
     /// `jwk` has exactly the members that RFC 7638 §3.2 hashes.
-    fn asymmetric(
-        algorithm: Algorithm,
-        method: &'static dyn VerificationAlgorithm,
-        key: &[u8],
-        mut jwk: Value,
-    ) -> Result<Self, Found> {
-        let key = ParsedPublicKey::new(method, key).map_err(|_| Found::Inconsistent)?;
+    fn asymmetric(algorithm: Algorithm, key: DecodingKey, mut jwk: Value) -> Self {
         let kid = thumbprint(&jwk);
         jwk["use"] = "sig".into();
         jwk["alg"] = algorithm.name().into();
         jwk["kid"] = kid.clone().into();
-        Ok(Self { algorithm, kid, check: Check::Public(key), jwk: Some(jwk) })
+        Self { algorithm, kid, key, jwk: Some(jwk) }
     }
 }
 

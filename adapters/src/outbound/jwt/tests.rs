@@ -6,6 +6,9 @@ use regrant_domain::ids::{AccessTokenId, SessionId, UserId};
 use regrant_domain::user::Email;
 use serde_json::json;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 
 /// A key of each algorithm.

@@ -6,5 +6,6 @@ mod contract;
 mod faults;
 mod http;
 mod migrations;
+mod redis;
 mod support;
 mod usecases;

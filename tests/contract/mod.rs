@@ -11,7 +11,7 @@
 )]
 
 pub(crate) mod bench;
-mod ending;
+pub(crate) mod ending;
 mod opening;
 mod racing;
 mod rotating;

@@ -110,7 +110,7 @@ impl Check<'_> {
         match fsync {
             Some("always") => {}
             Some("everysec") => {
-                self.warn("appendfsync is everysec: a power failure may take the writes of the last second or two along");
+                self.warn("appendfsync is everysec: a crash or a power failure may take the writes of the last two seconds along");
             }
             Some("no") => self.refuse(
                 RedisAllowance::NoFsync,

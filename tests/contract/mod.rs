@@ -11,7 +11,7 @@
 )]
 
 pub(crate) mod bench;
-mod ending;
+pub(crate) mod ending;
 mod opening;
 mod racing;
 mod rotating;
@@ -19,8 +19,11 @@ mod sweeping;
 mod users;
 
 use regrant_adapters::outbound::memory::MemoryStore;
+use regrant_adapters::outbound::redis::{RedisOptions, RedisStore};
 
 use bench::Bench;
+
+use crate::support::servers;
 
 macro_rules! contract {
     ($store:ident, $bench:path) => {
@@ -98,7 +101,8 @@ macro_rules! contract {
         $(mod $group {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $promise() {
-                crate::contract::$group::$promise(&$bench().await).await;
+                let Some(bench) = Option::<crate::contract::Bench>::from($bench().await) else { return };
+                crate::contract::$group::$promise(&bench).await;
             })+
         })+
     };
@@ -106,6 +110,9 @@ macro_rules! contract {
 
 contract!(memory, crate::contract::memory_store);
 contract!(memory_for_sessions_only, crate::contract::memory_store_for_sessions_only);
+contract!(redis, crate::contract::redis_store);
+contract!(redis_cluster, crate::contract::redis_cluster_store);
+contract!(redis_sentinel, crate::contract::redis_sentinel_store);
 
 async fn memory_store() -> Bench {
     Bench::of(MemoryStore::default())
@@ -113,4 +120,27 @@ async fn memory_store() -> Bench {
 
 async fn memory_store_for_sessions_only() -> Bench {
     Bench::of_two(std::sync::Arc::new(MemoryStore::sessions_only()), std::sync::Arc::new(MemoryStore::default()))
+}
+
+async fn redis_store() -> Option<Bench> {
+    redis("redis", servers::redis::single).await
+}
+
+async fn redis_cluster_store() -> Option<Bench> {
+    redis("redis_cluster", servers::redis::cluster).await
+}
+
+async fn redis_sentinel_store() -> Option<Bench> {
+    redis("redis_sentinel", servers::redis::sentinel).await
+}
+
+/// Sessions in Redis, through two connections; users in memory.
+async fn redis(name: &str, url: fn() -> String) -> Option<Bench> {
+    if !servers::is_wanted(name) {
+        return None;
+    }
+    let options = RedisOptions::new(url());
+    let sessions = std::sync::Arc::new(RedisStore::connect(&options).await.unwrap());
+    let other = RedisStore::connect(&options).await.unwrap();
+    Some(Bench::of_two(sessions, std::sync::Arc::new(MemoryStore::default())).with_other(other))
 }

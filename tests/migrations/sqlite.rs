@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use regrant_adapters::outbound::sqlite::{SqliteStore, StartError, schema};
-use regrant_domain::ports::{AddUserOutcome, OpenOutcome, PortError, SessionKey, SessionRepository, UserRepository};
+use regrant_domain::ports::{
+    AddUserOutcome, OpenOutcome, PortError, RotateOutcome, SessionKey, SessionRepository, UserRepository,
+};
 use regrant_domain::refresh_token::{RetryKey, Spent};
 use regrant_domain::secret::Secret;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -196,6 +198,21 @@ async fn a_damaged_database_is_told() {
     std::fs::write(&path, bytes).unwrap();
     let told = SqliteStore::open(&path).await.unwrap_err();
     assert!(matches!(told, StartError::Damaged { .. }), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_holds_is_unavailable_and_then_works_again() {
+    let (_folder, path) = a_path();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let (user, session) = fill(&store).await;
+    let mut other = by_hand(&path).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let step = rotation(&session, minutes(2));
+    let told = store.rotate(step.clone()).await;
+    assert!(matches!(told, Err(PortError::Unavailable { .. })), "{told:?}");
+    assert_eq!(UserRepository::find(&store, user.id).await.unwrap(), Some(user), "reads go on");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    assert!(matches!(store.rotate(step).await.unwrap(), RotateOutcome::Rotated(_)));
 }
 
 #[cfg(unix)]

@@ -97,6 +97,8 @@ pub(super) async fn close(connection: SqliteConnection) {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row as _;
+
     use super::*;
 
     #[test]
@@ -107,5 +109,25 @@ mod tests {
         for new in ["3.51.3", "3.100.0", "4.0"] {
             assert!(is_new_enough(new), "{new}");
         }
+    }
+
+    #[tokio::test]
+    async fn connections_have_the_settings_that_the_promises_need() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("x.db");
+        create(&path)?;
+        let mut writer = connect(&path).await?;
+        let mut reader = reading(&path).connect().await?;
+        for connection in [&mut writer, &mut reader] {
+            for (pragma, value) in
+                [("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", "2"), ("PRAGMA foreign_keys", "1")]
+            {
+                let row = sqlx::query(pragma).fetch_one(&mut *connection).await?;
+                let is = row.try_get_unchecked::<String, _>(0)?;
+                assert_eq!(is, value, "{pragma}");
+            }
+        }
+        assert!(sqlx::query("CREATE TABLE t (x)").execute(&mut reader).await.is_err());
+        Ok(())
     }
 }

@@ -50,7 +50,7 @@ const BANS: &[Ban] = &[
 ];
 
 /// Outbound modules that know no adapter and may be shared by several.
-const SHARED: &[&str] = &["stored"];
+const SHARED: &[&str] = &["sql"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

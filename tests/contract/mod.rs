@@ -145,6 +145,8 @@ async fn redis(name: &str, url: fn() -> String) -> Option<Bench> {
     let sessions = std::sync::Arc::new(RedisStore::connect(&options).await.unwrap());
     let other = RedisStore::connect(&options).await.unwrap();
     Some(Bench::of_two(sessions, std::sync::Arc::new(MemoryStore::default())).with_other(other))
+}
+
 async fn sqlite_store() -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("regrant.db");

@@ -116,7 +116,11 @@ async fn acknowledgement_that_the_server_cannot_give_is_told_at_the_start() {
 
 #[tokio::test]
 async fn nobody_at_the_address_is_told_without_the_password() {
-    for url in ["redis://:hunter2@127.0.0.1:1", "redis+cluster://:hunter2@127.0.0.1:1", "redis+sentinel://:hunter2@127.0.0.1:1/m"] {
+    for url in [
+        "redis://:hunter2@127.0.0.1:1",
+        "redis+cluster://:hunter2@127.0.0.1:1",
+        "redis+sentinel://:hunter2@127.0.0.1:1/m",
+    ] {
         let options = RedisOptions::new(url);
         let Err(error) = RedisStore::connect(&options).await else { panic!("{url}: somebody is there") };
         assert!(matches!(error, StartError::Unavailable(_)), "{error:?}");

@@ -134,8 +134,5 @@ async fn scripts_that_the_server_has_forgotten_are_told_again() {
         assert!(refresh(&store, &new).await.unwrap().is_some());
     }
     servers.first().ask("SCRIPT", &["FLUSH"]).unwrap();
-    assert_eq!(
-        store.end(an_end(by_id(&new), EndReason::SignedOut, minutes(2))).await.unwrap(),
-        EndOutcome::Ended
-    );
+    assert_eq!(store.end(an_end(by_id(&new), EndReason::SignedOut, minutes(2))).await.unwrap(), EndOutcome::Ended);
 }

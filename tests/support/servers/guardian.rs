@@ -51,7 +51,8 @@ impl Guardian {
 
     /// Starts a server that is to go with us. Its output goes nowhere: let it write a log into the folder.
     pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
-        let child = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let child =
+            command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         self.tell('+', child.id());
         Ok(child)
     }

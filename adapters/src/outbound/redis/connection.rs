@@ -74,9 +74,7 @@ impl Link {
     /// Sends one command.
     pub(super) async fn send(&self, command: &Cmd, to: To<'_>) -> RedisResult<Value> {
         let answer = match self {
-            Self::Direct(direct) => {
-                direct.ask(Request::One(command)).await?.pop().unwrap_or_default()
-            }
+            Self::Direct(direct) => direct.ask(Request::One(command)).await?.pop().unwrap_or_default(),
             Self::Cluster(cluster) => {
                 let routing = RoutingInfo::SingleNode(route(to));
                 cluster.clone().route_command(command.clone(), routing).await?
@@ -90,9 +88,7 @@ impl Link {
         let mut both = Pipeline::with_capacity(2);
         both.add_command(command.clone()).add_command(wait.clone());
         let mut answers = match self {
-            Self::Direct(direct) => {
-                direct.ask(Request::Several(&both, 2)).await?
-            }
+            Self::Direct(direct) => direct.ask(Request::Several(&both, 2)).await?,
             Self::Cluster(cluster) => cluster.clone().route_pipeline(both, 0, 2, route(To::Key(key))).await?,
         };
         let (Some(waited), Some(answer), None) = (answers.pop(), answers.pop(), answers.pop()) else {
@@ -123,9 +119,7 @@ impl Link {
 fn route(to: To<'_>) -> SingleNodeRoutingInfo {
     match to {
         To::Key(key) => SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master)),
-        To::Master(Master(Some((host, port)))) => {
-            SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port }
-        }
+        To::Master(Master(Some((host, port)))) => SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port },
         To::Master(Master(None)) => SingleNodeRoutingInfo::RandomPrimary,
     }
 }

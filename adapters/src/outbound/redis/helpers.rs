@@ -101,7 +101,10 @@ impl Inner {
     }
 
     /// The key of a session, and the id that must be found there where the key does not say it.
-    pub(super) async fn locate(&self, session: &SessionKey) -> Result<Option<(LookupKey, Option<SessionId>)>, PortError> {
+    pub(super) async fn locate(
+        &self,
+        session: &SessionKey,
+    ) -> Result<Option<(LookupKey, Option<SessionId>)>, PortError> {
         let id = match session {
             SessionKey::Lookup(lookup) => return Ok(Some((lookup.clone(), None))),
             SessionKey::Id(id) => *id,

@@ -4,6 +4,7 @@
 //! (`hash-max-listpack-value`, 64 by default): a third of the memory.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,8 +18,13 @@ use regrant_domain::time::Timestamp;
 
 /// Longest value.
 const CHUNK: usize = 63;
-/// Bytes of an entry of `recent` without a retry key, which is not stored.
-const KEYLESS: usize = 12;
+/// The fields that the device is spread over, as many as it needs.
+const CHUNKS: RangeInclusive<char> = 'A'..='Z';
+/// Bytes of a stored entry of `recent`: those of [`Spent::to_bytes`] without the first two of the instant, which are
+/// zero until the year 10889.
+const SPENT: usize = Spent::LEN - 2;
+/// The same without a retry key.
+const KEYLESS: usize = SPENT - 16;
 
 /// A stored row that cannot be, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,8 +52,12 @@ pub(super) fn fields(new: &NewSession) -> Result<Vec<Vec<u8>>, BadRow> {
         put("e", instant(at));
         put("w", reason.code().as_bytes().to_vec());
     }
-    for (at, chunk) in device(&session.device)?.chunks(CHUNK).enumerate() {
-        put(&format!("d{at}"), chunk.to_vec());
+    let device = device(&session.device);
+    if device.len() > CHUNK * CHUNKS.clone().count() {
+        return Err(BadRow("its device is described at too great a length"));
+    }
+    for (name, chunk) in CHUNKS.zip(device.chunks(CHUNK)) {
+        put(&name.to_string(), chunk.to_vec());
     }
     Ok(row)
 }
@@ -69,8 +79,8 @@ pub(super) fn instant(at: Timestamp) -> Vec<u8> {
 /// An entry of `recent` as it is stored.
 pub(super) fn spent(entry: &Spent) -> Vec<u8> {
     let bytes = entry.to_bytes();
-    let len = if entry.retry_key.is_some() { Spent::LEN } else { KEYLESS };
-    bytes[..len].to_vec()
+    let end = if entry.retry_key.is_some() { Spent::LEN } else { Spent::LEN - 16 };
+    [&bytes[..4], &bytes[6..end]].concat()
 }
 
 /// A hash as it was read, under this key. Nothing there: no session.
@@ -130,10 +140,13 @@ impl Row {
         let mut bytes = Vec::with_capacity(Recent::MAX_BYTES);
         for at in 0..Recent::MAX {
             let Some(entry) = self.get(&at.to_string()) else { break };
-            if entry.len() != KEYLESS && entry.len() != Spent::LEN {
-                return Err(BadRow("an entry of what was spent has a wrong length"));
-            }
-            bytes.extend_from_slice(entry);
+            let (generation, rest) = match entry.split_first_chunk::<4>() {
+                Some(parts) if matches!(entry.len(), KEYLESS | SPENT) => parts,
+                _ => return Err(BadRow("an entry of what was spent has a wrong length")),
+            };
+            bytes.extend_from_slice(generation);
+            bytes.extend_from_slice(&[0; 2]);
+            bytes.extend_from_slice(rest);
             bytes.resize((at + 1) * Spent::LEN, 0);
         }
         let recent = Recent::from_bytes(&bytes).map_err(|_| BadRow("what was spent has a wrong length"))?;
@@ -143,23 +156,15 @@ impl Row {
 
     fn device(&self) -> Result<Device, BadRow> {
         let bad = BadRow("its device cannot be read");
-        let mut bytes = Vec::new();
-        let mut at = 0;
-        while let Some(chunk) = self.get(&format!("d{at}")) {
-            bytes.extend_from_slice(chunk);
-            at += 1;
-        }
+        let chunks = CHUNKS.map_while(|name| self.get(name.encode_utf8(&mut [0; 4])));
+        let bytes = chunks.collect::<Vec<_>>().concat();
         if bytes.is_empty() {
             return Ok(Device::default());
         }
         let mut rest = bytes.as_slice();
         let mut part = || -> Result<Option<String>, BadRow> {
-            let (len, after) = rest.split_first_chunk::<2>().ok_or(bad)?;
-            let Some(len) = usize::from(u16::from_be_bytes(*len)).checked_sub(1) else {
-                rest = after;
-                return Ok(None);
-            };
-            let (text, after) = after.split_at_checked(len).ok_or(bad)?;
+            let Some(len) = length(&mut rest).ok_or(bad)?.checked_sub(1) else { return Ok(None) };
+            let (text, after) = rest.split_at_checked(len).ok_or(bad)?;
             rest = after;
             String::from_utf8(text.to_vec()).map(Some).map_err(|_| bad)
         };
@@ -168,19 +173,36 @@ impl Row {
     }
 }
 
-/// Label, user agent and address, each behind its length plus one in two bytes; zero where it is missing.
-fn device(device: &Device) -> Result<Vec<u8>, BadRow> {
-    if *device == Device::default() {
-        return Ok(Vec::new());
-    }
+/// Label, user agent and address, each behind its length plus one; zero where it is missing. A length has seven bits to
+/// the byte, the lowest first, and all its bytes but the last have the highest bit set.
+fn device(device: &Device) -> Vec<u8> {
     let mut bytes = Vec::new();
+    if *device == Device::default() {
+        return bytes;
+    }
     for part in [&device.label, &device.user_agent, &device.ip] {
-        let len = part.as_ref().map_or(0, |part| part.len() + 1);
-        let len = u16::try_from(len).map_err(|_| BadRow("its device is described at more than 65,534 bytes"))?;
-        bytes.extend_from_slice(&len.to_be_bytes());
+        let mut len = part.as_ref().map_or(0, |part| part.len() + 1);
+        while len > 0x7f {
+            bytes.push(0x80 | (len & 0x7f).to_le_bytes()[0]);
+            len >>= 7;
+        }
+        bytes.push(len.to_le_bytes()[0]);
         bytes.extend_from_slice(part.as_deref().unwrap_or_default().as_bytes());
     }
-    Ok(bytes)
+    bytes
+}
+
+fn length(rest: &mut &[u8]) -> Option<usize> {
+    let mut len = 0;
+    for shift in [0, 7, 14] {
+        let (byte, after) = rest.split_first()?;
+        *rest = after;
+        len |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(len);
+        }
+    }
+    None
 }
 
 /// Reads a stored instant.

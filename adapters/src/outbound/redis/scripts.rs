@@ -154,25 +154,26 @@ impl Wait {
 
 /// Numbers for attempts: a random start per process, then counted.
 pub(super) struct Attempts {
-    process: [u8; 8],
+    process: [u8; 6],
     next: AtomicU32,
 }
 
 /// The number of one call, whatever the number of times that it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attempt([u8; 12]);
+pub(super) struct Attempt([u8; 10]);
 
 impl Attempts {
     /// The standard library seeds its hash maps from the operating system's generator, which is all that is needed:
-    /// these numbers are no secret, they only have to differ.
+    /// these numbers are no secret; two processes only must not give the same number to equal calls for one session.
     pub(super) fn new() -> Self {
-        Self { process: RandomState::new().hash_one("attempt").to_be_bytes(), next: AtomicU32::new(0) }
+        let [process @ .., _, _] = RandomState::new().hash_one("attempt").to_be_bytes();
+        Self { process, next: AtomicU32::new(0) }
     }
 
     pub(super) fn next(&self) -> Attempt {
-        let mut bytes = [0; 12];
-        bytes[..8].copy_from_slice(&self.process);
-        bytes[8..].copy_from_slice(&self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mut bytes = [0; 10];
+        bytes[..6].copy_from_slice(&self.process);
+        bytes[6..].copy_from_slice(&self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         Attempt(bytes)
     }
 }

@@ -191,7 +191,8 @@ impl Inner {
     pub(super) async fn end_all(self: Arc<Self>, end: EndAll) -> Result<Vec<SessionId>, PortError> {
         let EndAll { user, but, reason, at } = end;
         let spared = but.map(LookupKey::of_session);
-        let members: Vec<_> = self.members(user).await?.into_iter().filter(|key| Some(key) != spared.as_ref()).collect();
+        let members: Vec<_> =
+            self.members(user).await?.into_iter().filter(|key| Some(key) != spared.as_ref()).collect();
         let (mut ended, mut gone) = (Vec::new(), Vec::new());
         let answers = self.for_each(members, move |inner, lookup| async move {
             let attempt = inner.attempts.next();

@@ -100,7 +100,9 @@ impl Check<'_> {
             Some("noeviction") => {}
             Some(policy) => self.refuse(
                 RedisAllowance::Eviction,
-                &format!("maxmemory-policy is {policy}: sessions would vanish when memory is short; set it to noeviction"),
+                &format!(
+                    "maxmemory-policy is {policy}: sessions would vanish when memory is short; set it to noeviction"
+                ),
             ),
             None => self.unreadable("maxmemory-policy"),
         }

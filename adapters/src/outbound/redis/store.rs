@@ -105,7 +105,10 @@ impl Inner {
         let (value, acked) = self.within(run.send_acked(links.for_write(), &self.wait)).await?;
         let answer = parse(value)?;
         if !acked && wrote(&answer) {
-            return Err(PortError::unavailable(WHAT, "the write was acknowledged by too few replicas or disks in time"));
+            return Err(PortError::unavailable(
+                WHAT,
+                "the write was acknowledged by too few replicas or disks in time",
+            ));
         }
         Ok(answer)
     }

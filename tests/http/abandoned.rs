@@ -12,10 +12,10 @@ use crate::support::transport::Call;
 use crate::support::unsteady::Health;
 use crate::support::world::World;
 
-const MOMENT: Duration = Duration::from_millis(20);
+pub(super) const MOMENT: Duration = Duration::from_millis(20);
 
 /// Waits until the service tells of a rotation.
-async fn a_rotation_is_told(world: &World) {
+pub(super) async fn a_rotation_is_told(world: &World) {
     let told = async {
         while !world.events.take().iter().any(|event| matches!(event, Event::Rotated { .. })) {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -6,6 +6,7 @@ mod abandoned;
 mod bearer;
 mod bodies;
 mod every_route;
+mod network;
 mod outages;
 mod refreshing;
 mod routes;

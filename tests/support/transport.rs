@@ -13,7 +13,6 @@ pub(crate) enum Transport {
     /// A router in this process.
     InProcess(Router),
     /// A server somewhere.
-    #[allow(dead_code, reason = "for servers outside this process")]
     Network {
         /// Such as `http://127.0.0.1:8080`.
         base: String,

@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::print_stdout,
     reason = "helpers of tests panic to fail, and figures are told; the lints know only `#[test]` itself"
 )]

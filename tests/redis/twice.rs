@@ -48,13 +48,13 @@ impl Proxy {
 }
 
 async fn pass_on(client: TcpStream, server: TcpStream, (lose, count): (Arc<AtomicI64>, Arc<AtomicU64>)) {
-    let (mut asked, mut answers) = client.into_split();
-    let (mut served, mut sent) = server.into_split();
-    let asking = tokio::spawn(async move {
-        let _ = tokio::io::copy(&mut asked, &mut sent).await;
+    let (mut questions, mut answers) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let task = tokio::spawn(async move {
+        let _ = tokio::io::copy(&mut questions, &mut to_server).await;
     });
     let mut bytes = vec![0; 65_536];
-    while let Ok(len @ 1..) = served.read(&mut bytes).await {
+    while let Ok(len @ 1..) = from_server.read(&mut bytes).await {
         if lose.fetch_sub(1, Ordering::SeqCst) == 1 {
             count.fetch_add(1, Ordering::SeqCst);
             break;
@@ -63,7 +63,7 @@ async fn pass_on(client: TcpStream, server: TcpStream, (lose, count): (Arc<Atomi
             break;
         }
     }
-    asking.abort();
+    task.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -141,6 +141,39 @@ async fn a_master_of_a_cluster_that_is_replaced_is_left_for_the_new_one_without_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_of_a_cluster_that_is_paused_holds_up_its_own_sessions_only() {
+    if !is_wanted("redis_cluster") {
+        return;
+    }
+    let servers = Servers::cluster(Duration::from_mins(1));
+    let store = connect(&RedisOptions::new(servers.url())).await;
+    let mut sessions = Vec::new();
+    for _ in 0..24 {
+        sessions.push(open(&store).await);
+    }
+    let paused = servers.masters()[0];
+    paused.pause();
+    let (mut served, mut held_up) = (0, 0);
+    for new in &sessions {
+        let asked = Instant::now();
+        match store.find(&by_lookup(new)).await {
+            Ok(found) => {
+                assert!(found.is_some());
+                served += 1;
+            }
+            Err(PortError::Unavailable { .. }) => held_up += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    }
+    println!("of a Cluster with a paused master, {served} were served and {held_up} held up");
+    paused.resume();
+    for new in &sessions {
+        until_available(&store, new, RECOVERY).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_too_few_replicas_acknowledge_is_not_acknowledged() {
     if !is_wanted("redis_sentinel") {
         return;

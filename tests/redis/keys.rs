@@ -110,7 +110,7 @@ fn every_file(folder: &Path, seen: &mut dyn FnMut(&Path)) {
 }
 
 /// How long the server keeps a session from now on.
-async fn kept_for(connection: &mut ::redis::Connection, new: &NewSession) -> Duration {
+fn kept_for(connection: &mut ::redis::Connection, new: &NewSession) -> Duration {
     let key = format!("rg:s:{{{}}}", new.lookup.as_str());
     Duration::from_millis(::redis::cmd("PTTL").arg(key).query(connection).unwrap())
 }
@@ -129,17 +129,17 @@ async fn the_server_keeps_a_session_for_the_retention_after_it_was_over() {
     new.session.ends_at = now.plus(Duration::from_hours(1000));
     new.token.expires_at = now.plus(Duration::from_hours(10));
     store.open(new.clone()).await.unwrap();
-    assert!(about(kept_for(&mut connection, &new).await, Duration::from_hours(10) + RETENTION));
+    assert!(about(kept_for(&mut connection, &new), Duration::from_hours(10) + RETENTION));
     store.rotate(rotation(&opened(&new), now)).await.unwrap();
-    assert!(about(kept_for(&mut connection, &new).await, Duration::from_hours(1000) + RETENTION));
+    assert!(about(kept_for(&mut connection, &new), Duration::from_hours(1000) + RETENTION));
     store.end(an_end(by_id(&new), EndReason::SignedOut, now)).await.unwrap();
-    assert!(about(kept_for(&mut connection, &new).await, RETENTION));
+    assert!(about(kept_for(&mut connection, &new), RETENTION));
 
     // Over long ago, as far as its instants say: still kept for the retention from now on.
     let mut old = a_session(a_user_id());
     old.token.expires_at = Timestamp::from_millis(1);
     store.open(old.clone()).await.unwrap();
-    assert!(about(kept_for(&mut connection, &old).await, RETENTION));
+    assert!(about(kept_for(&mut connection, &old), RETENTION));
 }
 
 async fn sweeps_everything(options: &RedisOptions) {

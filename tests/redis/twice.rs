@@ -18,7 +18,7 @@ use crate::support::servers::{is_wanted, redis};
 struct Proxy {
     url: String,
     lose: Arc<AtomicI64>,
-    lost: Arc<AtomicU64>,
+    count: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -26,15 +26,15 @@ impl Proxy {
         let server = server.trim_start_matches("redis://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let (lose, lost) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
-        let (lose_too, lost_too) = (lose.clone(), lost.clone());
+        let (lose, count) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
+        let losing = (lose.clone(), count.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.unwrap();
-                tokio::spawn(pass_on(client, server, lose_too.clone(), lost_too.clone()));
+                tokio::spawn(pass_on(client, server, losing.clone()));
             }
         });
-        Self { url, lose, lost }
+        Self { url, lose, count }
     }
 
     /// The answer after so many others is lost.
@@ -43,27 +43,27 @@ impl Proxy {
     }
 
     fn lost(&self) -> u64 {
-        self.lost.load(Ordering::SeqCst)
+        self.count.load(Ordering::SeqCst)
     }
 }
 
-async fn pass_on(client: TcpStream, server: TcpStream, lose: Arc<AtomicI64>, lost: Arc<AtomicU64>) {
-    let (mut from_client, mut to_client) = client.into_split();
+async fn pass_on(client: TcpStream, server: TcpStream, (lose, count): (Arc<AtomicI64>, Arc<AtomicU64>)) {
+    let (mut questions, mut answers) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let asking = tokio::spawn(async move {
-        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+    let task = tokio::spawn(async move {
+        let _ = tokio::io::copy(&mut questions, &mut to_server).await;
     });
     let mut bytes = vec![0; 65_536];
     while let Ok(len @ 1..) = from_server.read(&mut bytes).await {
         if lose.fetch_sub(1, Ordering::SeqCst) == 1 {
-            lost.fetch_add(1, Ordering::SeqCst);
+            count.fetch_add(1, Ordering::SeqCst);
             break;
         }
-        if to_client.write_all(&bytes[..len]).await.is_err() {
+        if answers.write_all(&bytes[..len]).await.is_err() {
             break;
         }
     }
-    asking.abort();
+    task.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

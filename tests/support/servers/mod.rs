@@ -1,5 +1,11 @@
 //! Servers of the tests' own: throwaway, on loopback ports, in temporary folders.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a server that cannot be had fails the run; the lint knows only `#[test]` itself"
+)]
+
 pub(crate) mod guardian;
 pub(crate) mod redis;
 

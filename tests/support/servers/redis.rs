@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::guardian::Guardian;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Servers that belong together, and their address for the store.
 pub(crate) struct Servers {

@@ -8,7 +8,7 @@ use super::StartError;
 /// Where the sessions are.
 pub(super) enum Address {
     /// One server.
-    Server(Client),
+    Server(Box<Client>),
     /// A Cluster, by some of its nodes.
     Cluster(Vec<ConnectionInfo>),
     /// The master of this name, by its Sentinels.
@@ -24,7 +24,7 @@ impl Address {
         let Some((scheme, rest)) = url.split_once("://") else { return Err(invalid(FORMS)) };
         match scheme {
             "redis" | "rediss" | "valkey" | "valkeys" | "unix" | "redis+unix" | "valkey+unix" => {
-                Client::open(url).map(Self::Server).map_err(|error| refused(&error))
+                Client::open(url).map(Box::new).map(Self::Server).map_err(|error| refused(&error))
             }
             "redis+cluster" | "rediss+cluster" | "valkey+cluster" | "valkeys+cluster" => {
                 let parts = Parts::of(rest, tls(scheme))?;

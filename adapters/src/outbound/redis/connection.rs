@@ -126,7 +126,7 @@ fn route(to: To<'_>) -> SingleNodeRoutingInfo {
 
 /// How a master is found.
 enum Source {
-    Server(Client),
+    Server(Box<Client>),
     Sentinel(Box<SentinelClient>),
 }
 

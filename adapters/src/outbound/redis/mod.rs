@@ -4,7 +4,7 @@
 //! (`WATCH` and `MULTI` are not safe on a shared connection), reads from replicas, and secrets: only hashes are stored.
 //!
 //! One hash per session, and one script on that one key per operation. See `lua/keep.lua` for the fields,
-//! [`scripts`] for what makes a script harmless if it runs twice, and [`helpers`] for the keys beside the sessions.
+//! `scripts` for what makes a script harmless if it runs twice, and `helpers` for the keys beside the sessions.
 
 mod address;
 mod connection;

@@ -134,7 +134,7 @@ impl Inner {
             }
         };
         let answer: Vec<Value> = self.write_if(&run, |answer: &Vec<Value>| answer.len() > 1).await?;
-        let [_, user, expires_at, ends_at, late] = answer.as_slice() else { return not_rotated(answer) };
+        let [_, user, expires_at, ends_at, late] = answer.as_slice() else { return not_rotated(&answer) };
         let user: Vec<u8> = parse(user.clone())?;
         let user = exactly(&user).map(UserId::from_bytes).ok_or(corrupt(BadRow("its user is not 16 bytes")))?;
         let at = |value: &Value| parse_instant(&parse::<Vec<u8>>(value.clone())?).map_err(corrupt);
@@ -273,8 +273,8 @@ impl Inner {
     }
 }
 
-fn not_rotated(answer: Vec<Value>) -> Result<RotateOutcome, PortError> {
-    match answer.as_slice() {
+fn not_rotated(answer: &[Value]) -> Result<RotateOutcome, PortError> {
+    match answer {
         [Value::Int(0)] => Ok(RotateOutcome::NotCurrent),
         _ => Err(corrupt(BadRow("it lacks what every session has"))),
     }

@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
-    AddUserOutcome, End, EndAll, EndOutcome, NewSession, OpenOutcome, PasswordChange, PortError, RotateOutcome,
-    Rotated, Rotation, SessionKey, SessionRepository, Spends, Swept, UserRepository,
+    AddUserOutcome, Counted, End, EndAll, EndOutcome, NewSession, OpenOutcome, PasswordChange, PortError, Portable,
+    RotateOutcome, Rotated, Rotation, SessionKey, SessionRepository, Spends, Swept, UserRepository,
 };
 use regrant_domain::refresh_token::LookupKey;
-use regrant_domain::session::{Snapshot, Status};
+use regrant_domain::session::{Snapshot, Status, later_of};
 use regrant_domain::time::Timestamp;
 use regrant_domain::user::{Email, Epoch, User};
 
@@ -240,5 +240,68 @@ impl UserRepository for MemoryStore {
             state.forget(session);
         }
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl Portable for MemoryStore {
+    async fn count(&self) -> Result<Counted, PortError> {
+        let state = self.state();
+        let count = |len| u64::try_from(len).unwrap_or(u64::MAX);
+        Ok(Counted { users: count(state.users.len()), sessions: count(state.sessions.len()) })
+    }
+
+    async fn users_after(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, PortError> {
+        let mut users: Vec<_> = self.state().users.values().filter(|user| Some(user.id) > after).cloned().collect();
+        users.sort_by_key(|user| user.id);
+        users.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(users)
+    }
+
+    async fn sessions_after(&self, after: Option<SessionId>, limit: u32) -> Result<Vec<Snapshot>, PortError> {
+        let state = self.state();
+        let mut sessions: Vec<_> = state.sessions.values().filter(|s| Some(s.session.id) > after).cloned().collect();
+        sessions.sort_by_key(|snapshot| snapshot.session.id);
+        sessions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(sessions)
+    }
+
+    async fn keep_users(&self, users: Vec<User>) -> Result<u64, PortError> {
+        let mut state = self.state();
+        let mut left_out = 0;
+        for mut coming in users {
+            if state.emails.get(&coming.email).is_some_and(|owner| *owner != coming.id) {
+                left_out += 1;
+                continue;
+            }
+            if let Some(there) = state.users.get(&coming.id).cloned() {
+                if there.updated_at >= coming.updated_at {
+                    continue;
+                }
+                coming.epoch = coming.epoch.max(there.epoch);
+                coming.created_at = there.created_at;
+                state.emails.remove(&there.email);
+            }
+            state.emails.insert(coming.email.clone(), coming.id);
+            state.users.insert(coming.id, coming);
+        }
+        Ok(left_out)
+    }
+
+    async fn keep_sessions(&self, sessions: Vec<Snapshot>) -> Result<u64, PortError> {
+        let mut state = self.state();
+        let mut left_out = 0;
+        for coming in sessions {
+            if self.knows_users && !state.users.contains_key(&coming.session.user) {
+                left_out += 1;
+                continue;
+            }
+            let id = coming.session.id;
+            let Some(later) = later_of(state.sessions.get(&id), coming) else { continue };
+            state.lookups.insert(later.lookup.clone(), id);
+            state.of_user.entry(later.session.user).or_default().insert(id);
+            state.sessions.insert(id, later);
+        }
+        Ok(left_out)
     }
 }

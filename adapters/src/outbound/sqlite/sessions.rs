@@ -36,8 +36,13 @@ macro_rules! find {
     };
 }
 const FIND_BY_LOOKUP: &str = find!("FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.token = ?1");
-const FIND_BY_ID: &str = find!("FROM sessions s JOIN refresh_tokens t ON t.token = s.token WHERE s.id = ?1");
+pub(super) const FIND_BY_ID: &str = find!("FROM sessions s JOIN refresh_tokens t ON t.token = s.token WHERE s.id = ?1");
 const LIST: &str = find!("FROM sessions s JOIN refresh_tokens t ON t.token = s.token WHERE s.user_id = ?1");
+
+pub(super) const SESSIONS_AFTER: &str = find!(
+    "FROM sessions s JOIN refresh_tokens t ON t.token = s.token
+     WHERE ?1 IS NULL OR s.id > ?1 ORDER BY s.id LIMIT ?2"
+);
 
 /// One narrow row, no index. `||` makes text of two blobs, and `substr` would count its characters: hence the cast.
 const ROTATE: &str = "
@@ -130,7 +135,7 @@ impl SessionRepository for SqliteStore {
     }
 }
 
-async fn open(connection: &mut SqliteConnection, new: NewSession) -> Result<OpenOutcome, Fault> {
+pub(super) async fn open(connection: &mut SqliteConnection, new: NewSession) -> Result<OpenOutcome, Fault> {
     let NewSession { session, lookup, token } = new;
     let (id, user) = (text(session.id.uuid()), text(session.user.uuid()));
     let opened = sqlx::query(OPEN_SESSION)
@@ -196,7 +201,7 @@ async fn rotate(connection: &mut SqliteConnection, rotation: Rotation) -> Result
     }))
 }
 
-async fn end_one(connection: &mut SqliteConnection, end: End) -> Result<EndOutcome, Fault> {
+pub(super) async fn end_one(connection: &mut SqliteConnection, end: End) -> Result<EndOutcome, Fault> {
     let (lookup, by_id) = match &end.session {
         SessionKey::Lookup(lookup) => (Some(lookup.as_str()), None),
         SessionKey::Id(id) => (None, Some(text(id.uuid()))),
@@ -269,7 +274,7 @@ pub(super) fn id(row: &SqliteRow, column: &'static str) -> Result<Uuid, sqlx::Er
     Ok(row.try_get::<Hyphenated, _>(column)?.into_uuid())
 }
 
-fn snapshot(row: &SqliteRow) -> Result<Snapshot, Fault> {
+pub(super) fn snapshot(row: &SqliteRow) -> Result<Snapshot, Fault> {
     let raw = RawSession {
         id: id(row, "id")?,
         user: id(row, "user_id")?,

@@ -21,6 +21,9 @@ const FIND: &str = "
     SELECT id, email, password_hash, session_epoch, created_at, updated_at FROM users WHERE id = ?1";
 const FIND_BY_EMAIL: &str = "
     SELECT id, email, password_hash, session_epoch, created_at, updated_at FROM users WHERE email = ?1";
+pub(super) const USERS_AFTER: &str = "
+    SELECT id, email, password_hash, session_epoch, created_at, updated_at FROM users
+    WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2";
 const SET_PASSWORD: &str = "
     UPDATE users SET password_hash = ?3, updated_at = ?4, session_epoch = session_epoch + ?5
     WHERE id = ?1 AND password_hash = ?2";
@@ -59,7 +62,7 @@ impl UserRepository for SqliteStore {
     }
 }
 
-async fn add(connection: &mut SqliteConnection, user: User) -> Result<AddUserOutcome, Fault> {
+pub(super) async fn add(connection: &mut SqliteConnection, user: User) -> Result<AddUserOutcome, Fault> {
     let added = sqlx::query(ADD)
         .bind(text(user.id.uuid()))
         .bind(user.email.as_str())
@@ -95,7 +98,7 @@ async fn delete(connection: &mut SqliteConnection, id: UserId) -> Result<bool, F
     Ok(deleted.rows_affected() == 1)
 }
 
-fn user(row: &SqliteRow) -> Result<User, Fault> {
+pub(super) fn user(row: &SqliteRow) -> Result<User, Fault> {
     let raw = RawUser {
         id: id(row, "id")?,
         email: row.try_get("email")?,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
-    AddUserOutcome, NewSession, OpenOutcome, Rotation, SessionKey, SessionRepository, Spends, UserRepository,
+    AddUserOutcome, NewSession, OpenOutcome, Portable, Rotation, SessionKey, SessionRepository, Spends, UserRepository,
 };
 use regrant_domain::refresh_token::{Generation, Held, LookupKey, Recent, RetryKey, RetryKeyHash, Spent, TokenState};
 use regrant_domain::secret::SecretHash;
@@ -29,13 +29,17 @@ pub(crate) struct Bench {
     pub(crate) shares_users: bool,
     /// A second handle to the same sessions, as another process would have it; where there is none, the first again.
     pub(crate) other: Arc<dyn SessionRepository>,
+    /// The store of the sessions, as an operator carries it elsewhere.
+    pub(crate) sessions_out: Arc<dyn Portable>,
+    /// The store of the users, as an operator carries it elsewhere.
+    pub(crate) users_out: Arc<dyn Portable>,
     /// What must live as long as the store: a folder, a server.
     keep: Box<dyn Any + Send + Sync>,
 }
 
 impl Bench {
     /// One store that keeps sessions and users.
-    pub(crate) fn of<S: SessionRepository + UserRepository + 'static>(store: S) -> Self {
+    pub(crate) fn of<S: SessionRepository + UserRepository + Portable + 'static>(store: S) -> Self {
         let store = Arc::new(store);
         let mut bench = Self::of_two(store.clone(), store);
         bench.shares_users = true;
@@ -43,8 +47,20 @@ impl Bench {
     }
 
     /// Sessions in one store, users in another.
-    pub(crate) fn of_two(sessions: Arc<dyn SessionRepository>, users: Arc<dyn UserRepository>) -> Self {
-        Self { other: sessions.clone(), sessions, users, shares_users: false, keep: Box::new(()) }
+    pub(crate) fn of_two<S, U>(sessions: Arc<S>, users: Arc<U>) -> Self
+    where
+        S: SessionRepository + Portable + 'static,
+        U: UserRepository + Portable + 'static,
+    {
+        Self {
+            other: sessions.clone(),
+            sessions: sessions.clone(),
+            users: users.clone(),
+            shares_users: false,
+            sessions_out: sessions,
+            users_out: users,
+            keep: Box::new(()),
+        }
     }
 
     /// With a second handle to the same sessions.

@@ -15,6 +15,7 @@ pub(crate) mod ending;
 mod opening;
 mod racing;
 mod rotating;
+mod carrying;
 mod sweeping;
 mod users;
 
@@ -83,6 +84,12 @@ macro_rules! contract {
                     a_sign_in_that_goes_away_leaves_a_whole_session_or_none,
                     readers_that_go_away_do_not_make_later_reads_stale,
                     a_user_who_is_deleted_while_signing_in_leaves_no_session;
+                carrying:
+                    what_is_carried_out_is_what_is_there_in_the_order_of_ids,
+                    what_is_carried_in_comes_back_equal_and_again_changes_nothing,
+                    carrying_in_never_takes_a_generation_back_or_brings_a_session_to_life,
+                    a_session_without_its_user_is_left_out_where_the_store_keeps_both,
+                    users_are_carried_in_and_an_address_stays_its_owners;
                 users:
                     an_added_user_is_found_by_id_and_by_address_with_every_field_equal,
                     a_user_who_is_not_there_is_not_found,

@@ -1,1 +1,116 @@
+//! The contract: one list of promises, kept by every store. Each promise is one test for each store, so that a failure
+//! hides no other.
+//!
+//! A new store is two lines here: a `contract!` that names it, and a function that makes a [`Bench`] of it. A store
+//! that is not available fails the run; it is never skipped.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "cases panic to fail; the lint knows only `#[test]` itself"
+)]
+
+pub(crate) mod bench;
+mod ending;
+mod opening;
+mod racing;
+mod rotating;
+mod sweeping;
+mod users;
+
+use regrant_adapters::outbound::memory::MemoryStore;
+
+use bench::Bench;
+
+macro_rules! contract {
+    ($store:ident, $bench:path) => {
+        mod $store {
+            contract! { @list $bench;
+                opening:
+                    an_opened_session_is_found_by_both_keys_with_every_field_equal,
+                    a_session_of_a_bare_token_is_found_by_both_keys,
+                    a_device_of_which_nothing_is_known_comes_back_so,
+                    instants_come_back_equal_to_the_millisecond,
+                    a_session_that_is_not_there_is_not_found,
+                    an_expired_session_is_still_found,
+                    opening_never_overwrites_a_session,
+                    the_same_opening_twice_changes_nothing,
+                    a_session_of_a_user_who_does_not_exist_is_not_opened_where_that_can_be_told,
+                    a_list_has_all_of_a_users_sessions_and_nobody_elses,
+                    an_acknowledged_write_is_seen_through_another_handle;
+                rotating:
+                    rotations_come_to_the_state_that_the_domain_computes,
+                    what_replaces_recent_is_stored_as_it_is,
+                    the_largest_generation_is_kept,
+                    a_session_of_a_bare_token_can_be_rotated_under_its_key,
+                    idle_expiry_is_cut_at_the_sessions_end,
+                    a_rotation_of_another_token_does_not_apply,
+                    the_same_rotation_twice_applies_once,
+                    an_unknown_session_is_not_rotated,
+                    idle_expiry_is_the_first_millisecond_at_which_nothing_rotates,
+                    the_sessions_end_is_the_first_millisecond_at_which_nothing_rotates,
+                    nothing_but_the_token_changes_when_it_rotates;
+                ending:
+                    every_reason_comes_back_and_only_the_status_changes,
+                    a_session_ends_by_either_key_of_either_kind_of_token,
+                    the_first_end_keeps_its_reason_and_instant,
+                    an_ended_session_does_not_rotate,
+                    an_end_that_was_decided_upon_a_token_applies_only_while_it_is_current,
+                    what_is_not_there_is_not_ended,
+                    an_expired_session_can_still_end,
+                    ending_all_but_one_ends_and_names_exactly_the_others,
+                    ending_all_spares_nobody_without_an_exception,
+                    ended_sessions_stay_in_the_list,
+                    forgetting_a_users_sessions_leaves_no_trace_of_them_and_others_alone;
+                sweeping:
+                    what_is_over_at_the_cutoff_is_swept_and_stays_gone,
+                    what_is_live_or_over_later_is_kept,
+                    a_session_that_a_rotation_prolonged_is_kept,
+                    small_batches_come_to_an_end_and_sweep_everything,
+                    two_sweepers_at_once_do_not_disturb_each_other;
+                racing:
+                    of_many_rotations_of_one_generation_exactly_one_applies,
+                    of_many_equal_rotations_exactly_one_applies,
+                    a_session_that_ends_while_it_rotates_has_ended,
+                    of_a_rotation_and_an_end_decided_upon_one_token_one_applies,
+                    of_many_ends_one_is_the_first,
+                    ending_all_beside_rotations_leaves_no_session_alive,
+                    a_caller_that_goes_away_leaves_the_old_state_or_the_new_one,
+                    a_sign_in_that_goes_away_leaves_a_whole_session_or_none,
+                    readers_that_go_away_do_not_make_later_reads_stale,
+                    a_user_who_is_deleted_while_signing_in_leaves_no_session;
+                users:
+                    an_added_user_is_found_by_id_and_by_address_with_every_field_equal,
+                    a_user_who_is_not_there_is_not_found,
+                    an_address_that_is_taken_stays_with_its_user,
+                    an_id_that_is_taken_stays_with_its_user,
+                    of_many_additions_of_one_address_exactly_one_is_added,
+                    a_password_is_replaced_only_while_it_is_the_one_that_was_checked,
+                    of_many_changes_of_one_password_exactly_one_applies,
+                    an_epoch_only_grows,
+                    epochs_that_are_advanced_at_once_all_count,
+                    a_deleted_user_is_gone_and_the_address_is_free,
+                    a_deleted_user_takes_every_session_along_where_the_store_keeps_both;
+            }
+        }
+    };
+    (@list $bench:path; $($group:ident: $($promise:ident),+;)+) => {
+        $(mod $group {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $promise() {
+                crate::contract::$group::$promise(&$bench().await).await;
+            })+
+        })+
+    };
+}
+
+contract!(memory, crate::contract::memory_store);
+contract!(memory_for_sessions_only, crate::contract::memory_store_for_sessions_only);
+
+async fn memory_store() -> Bench {
+    Bench::of(MemoryStore::default())
+}
+
+async fn memory_store_for_sessions_only() -> Bench {
+    Bench::of_two(std::sync::Arc::new(MemoryStore::sessions_only()), std::sync::Arc::new(MemoryStore::default()))
+}

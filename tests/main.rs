@@ -6,5 +6,6 @@ mod contract;
 mod faults;
 mod http;
 mod migrations;
+mod postgres;
 mod support;
 mod usecases;

@@ -52,8 +52,7 @@ CREATE TABLE refresh_tokens (
     session_id      uuid        NOT NULL,
     token           text COLLATE "C" NOT NULL PRIMARY KEY,
     secret_hash     bytea       NOT NULL CHECK (octet_length(secret_hash) = 32),
-    recent          bytea       NOT NULL CHECK (octet_length(recent) IN (0, 28, 56, 84, 112)),
-    CHECK (expires_at <= session_ends_at)
+    recent          bytea       NOT NULL CHECK (octet_length(recent) IN (0, 28, 56, 84, 112))
 ) WITH (
     -- A row is inserted with an empty `recent` and grows to its full size with the fourth refresh: a page that is 57 %
     -- full of new rows is about 90 % full of grown ones, which leaves room for three versions.

@@ -19,8 +19,11 @@ mod sweeping;
 mod users;
 
 use regrant_adapters::outbound::memory::MemoryStore;
+use regrant_adapters::outbound::postgres::{PostgresOptions, PostgresStore};
 
 use bench::Bench;
+
+use crate::support::servers;
 
 macro_rules! contract {
     ($store:ident, $bench:path) => {
@@ -98,7 +101,8 @@ macro_rules! contract {
         $(mod $group {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $promise() {
-                crate::contract::$group::$promise(&$bench().await).await;
+                let Some(bench) = Option::<crate::contract::Bench>::from($bench().await) else { return };
+                crate::contract::$group::$promise(&bench).await;
             })+
         })+
     };
@@ -106,6 +110,7 @@ macro_rules! contract {
 
 contract!(memory, crate::contract::memory_store);
 contract!(memory_for_sessions_only, crate::contract::memory_store_for_sessions_only);
+contract!(postgres, crate::contract::postgres_store);
 
 async fn memory_store() -> Bench {
     Bench::of(MemoryStore::default())
@@ -113,4 +118,16 @@ async fn memory_store() -> Bench {
 
 async fn memory_store_for_sessions_only() -> Bench {
     Bench::of_two(std::sync::Arc::new(MemoryStore::sessions_only()), std::sync::Arc::new(MemoryStore::default()))
+}
+
+/// Through two pools, as two processes would have it.
+async fn postgres_store() -> Option<Bench> {
+    if !servers::is_wanted("postgres") {
+        return None;
+    }
+    let mut options = PostgresOptions::new(servers::postgres::shared_database().await);
+    options.max_connections = 8;
+    let store = PostgresStore::connect(&options).await.unwrap();
+    let other = PostgresStore::connect(&options).await.unwrap();
+    Some(Bench::of(store).with_other(other))
 }

@@ -152,8 +152,7 @@ impl PostgresStore {
     async fn check(&self, options: &PostgresOptions) -> Result<(), StartError> {
         let mut connection = self.pool.acquire().await.map_err(StartError::Unreachable)?;
         start_checks::check(&mut connection, &options.allow).await?;
-        schema::create_or_compare(&mut connection).await?;
-        Ok(())
+        schema::create_or_compare(options).await
     }
 
     /// The time by the database's own clock.

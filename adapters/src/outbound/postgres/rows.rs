@@ -1,18 +1,15 @@
 //! Rows to facts. A row that cannot be is told, not used.
 
-use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::PortError;
 use regrant_domain::reason::EndReason;
-use regrant_domain::refresh_token::{Generation, Held, LookupKey, Recent, TokenState};
-use regrant_domain::secret::SecretHash;
-use regrant_domain::session::{Device, Session, Snapshot, Status};
+use regrant_domain::session::Snapshot;
 use regrant_domain::time::Timestamp;
-use regrant_domain::user::{Email, Epoch, PasswordHash, User};
+use regrant_domain::user::User;
 use sqlx::postgres::PgRow;
-use sqlx::types::Uuid;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Decode, Postgres, Row as _, Type};
 
+use super::super::sql::{RawSession, RawUser};
 use super::corrupt;
 use super::errors::port_error;
 
@@ -28,13 +25,17 @@ pub(super) fn get<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
     row.try_get(column).map_err(port_error)
 }
 
-pub(super) fn timestamp(row: &PgRow, column: &'static str) -> Result<Timestamp, PortError> {
-    Ok(from_instant(get(row, column)?))
+/// Milliseconds since 1970. Microseconds, which only another program can have written, are dropped.
+fn millis(row: &PgRow, column: &'static str) -> Result<i64, PortError> {
+    get::<DateTime<Utc>>(row, column).map(|at| at.timestamp_millis())
 }
 
-/// Microseconds, which only another program can have written, are dropped.
-fn from_instant(at: DateTime<Utc>) -> Timestamp {
-    Timestamp::from_millis(at.timestamp_millis())
+fn maybe_millis(row: &PgRow, column: &'static str) -> Result<Option<i64>, PortError> {
+    Ok(get::<Option<DateTime<Utc>>>(row, column)?.map(|at| at.timestamp_millis()))
+}
+
+pub(super) fn timestamp(row: &PgRow, column: &'static str) -> Result<Timestamp, PortError> {
+    millis(row, column).map(Timestamp::from_millis)
 }
 
 /// The one value of the one row.
@@ -44,59 +45,41 @@ pub(super) fn only<'r, T: Decode<'r, Postgres> + Type<Postgres>>(rows: &'r [PgRo
 }
 
 pub(super) fn user(row: &PgRow) -> Result<User, PortError> {
-    let email: &str = get(row, "email")?;
-    let parsed = Email::parse(email).map_err(corrupt)?;
-    if parsed.as_str() != email {
-        return Err(corrupt("an e-mail address is not in lower case"));
-    }
-    Ok(User {
-        id: UserId::from(get::<Uuid>(row, "id")?),
-        email: parsed,
-        password_hash: PasswordHash::new(get(row, "password_hash")?),
-        epoch: Epoch(get(row, "session_epoch")?),
-        created_at: timestamp(row, "created_at")?,
-        updated_at: timestamp(row, "updated_at")?,
-    })
+    let raw = RawUser {
+        id: get(row, "id")?,
+        email: get(row, "email")?,
+        password_hash: get(row, "password_hash")?,
+        epoch: get(row, "session_epoch")?,
+        created_at: millis(row, "created_at")?,
+        updated_at: millis(row, "updated_at")?,
+    };
+    raw.try_into().map_err(corrupt)
 }
 
-/// Of the columns that `SNAPSHOT` in `sessions.rs` selects.
+/// Of the columns that `snapshots!` in `sessions.rs` selects.
 pub(super) fn snapshot(row: &PgRow) -> Result<Snapshot, PortError> {
-    let ends_at = timestamp(row, "ends_at")?;
-    let session = Session {
-        id: SessionId::from(get::<Uuid>(row, "id")?),
-        user: UserId::from(get::<Uuid>(row, "user_id")?),
-        created_at: timestamp(row, "created_at")?,
-        ends_at,
-        device: Device { label: get(row, "label")?, user_agent: get(row, "user_agent")?, ip: get(row, "ip")? },
-        status: status(row)?,
+    let mut raw = RawSession {
+        id: get(row, "id")?,
+        user: get(row, "user_id")?,
+        created_at: millis(row, "created_at")?,
+        ends_at: millis(row, "ends_at")?,
+        label: get(row, "label")?,
+        user_agent: get(row, "user_agent")?,
+        ip: get(row, "ip")?,
+        ended_at: maybe_millis(row, "ended_at")?,
+        end_reason: get(row, "end_reason")?,
+        lookup: get(row, "token")?,
+        session_ends_at: millis(row, "session_ends_at")?,
+        revoked_at: maybe_millis(row, "revoked_at")?,
+        expires_at: millis(row, "expires_at")?,
+        generation: get(row, "generation")?,
+        secret_hash: get(row, "secret_hash")?,
+        recent: get(row, "recent")?,
     };
-    if get::<bool>(row, "halves_differ")? {
-        return Err(corrupt(format!("session {}: its rows contradict each other", session.id)));
+    if raw.revoked_at.is_some() && raw.ended_at.is_none() && raw.end_reason.is_none() {
+        // Somebody set `revoked_at` by hand, which already keeps the token from rotating: take it for what it means.
+        raw.ended_at = raw.revoked_at;
+        raw.end_reason = Some(EndReason::EndedByOperator.code().into());
     }
-    let generation = u32::try_from(get::<i64>(row, "generation")?).map_err(corrupt)?;
-    let hash: [u8; 32] = get::<&[u8]>(row, "secret_hash")?.try_into().map_err(corrupt)?;
-    let token = TokenState {
-        held: Held { generation: Generation(generation), hash: SecretHash::from_bytes(hash) },
-        expires_at: timestamp(row, "expires_at")?,
-        recent: Recent::from_bytes(get(row, "recent")?).map_err(corrupt)?,
-    };
-    if token.expires_at > ends_at {
-        return Err(corrupt(format!("session {}: its token outlives it", session.id)));
-    }
-    Ok(Snapshot { session, lookup: LookupKey::stored(get(row, "token")?), token })
-}
-
-fn status(row: &PgRow) -> Result<Status, PortError> {
-    let revoked: Option<DateTime<Utc>> = get(row, "revoked_at")?;
-    let ended: Option<DateTime<Utc>> = get(row, "ended_at")?;
-    let reason: Option<&str> = get(row, "end_reason")?;
-    match (revoked, ended, reason) {
-        (None, None, None) => Ok(Status::Live),
-        // Somebody set `revoked_at` by hand.
-        (Some(at), None, None) => Ok(Status::Ended { at: from_instant(at), reason: EndReason::EndedByOperator }),
-        (Some(revoked), Some(at), Some(reason)) if revoked == at => {
-            Ok(Status::Ended { at: from_instant(at), reason: reason.parse().map_err(corrupt)? })
-        }
-        _ => Err(corrupt("a session is ended in one table and not in the other")),
-    }
+    raw.try_into().map_err(corrupt)
 }

@@ -16,30 +16,7 @@ CREATE TABLE users (
 
 COMMENT ON COLUMN users.session_epoch IS 'goes up whenever all sessions of the user are ended at once';
 
-CREATE TABLE sessions (
-    id                       uuid        NOT NULL PRIMARY KEY,
-    user_id                  uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    created_at               timestamptz NOT NULL,
-    updated_at               timestamptz NOT NULL,
-    ends_at                  timestamptz NOT NULL,
-    ended_at                 timestamptz,
-    access_token_expires_at  timestamptz,
-    refresh_token_expires_at timestamptz,
-    access_token             bytea,
-    end_reason               text,
-    token                    text COLLATE "C" NOT NULL,
-    user_agent               text,
-    ip                       text,
-    label                    text,
-    CHECK ((ended_at IS NULL) = (end_reason IS NULL))
-);
-
-CREATE INDEX sessions_user_id ON sessions (user_id);
-
-COMMENT ON COLUMN sessions.token IS 'the row of refresh_tokens that belongs to this session';
-COMMENT ON COLUMN sessions.ends_at IS 'absolute end: no refresh prolongs the session beyond it';
-COMMENT ON COLUMN sessions.access_token IS 'hash, in formats where access tokens are kept; else null, like its expiries';
-
+-- Made before `sessions`, so that the cascade from `users` comes here first, too (its triggers fire in that order).
 CREATE TABLE refresh_tokens (
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
@@ -72,3 +49,27 @@ COMMENT ON COLUMN refresh_tokens.revoked_at IS 'null until revoked; equals sessi
 COMMENT ON COLUMN refresh_tokens.session_ends_at IS 'a copy of sessions.ends_at, which never changes';
 COMMENT ON COLUMN refresh_tokens.check_at IS 'no later than the moment from which the retention counts; a refresh leaves it alone, the sweep moves it on';
 COMMENT ON COLUMN refresh_tokens.recent IS 'the last four spent generations, 28 bytes each';
+
+CREATE TABLE sessions (
+    id                       uuid        NOT NULL PRIMARY KEY,
+    user_id                  uuid        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at               timestamptz NOT NULL,
+    updated_at               timestamptz NOT NULL,
+    ends_at                  timestamptz NOT NULL,
+    ended_at                 timestamptz,
+    access_token_expires_at  timestamptz,
+    refresh_token_expires_at timestamptz,
+    access_token             bytea,
+    end_reason               text,
+    token                    text COLLATE "C" NOT NULL,
+    user_agent               text,
+    ip                       text,
+    label                    text,
+    CHECK ((ended_at IS NULL) = (end_reason IS NULL))
+);
+
+CREATE INDEX sessions_user_id ON sessions (user_id);
+
+COMMENT ON COLUMN sessions.token IS 'the row of refresh_tokens that belongs to this session';
+COMMENT ON COLUMN sessions.ends_at IS 'absolute end: no refresh prolongs the session beyond it';
+COMMENT ON COLUMN sessions.access_token IS 'hash, in formats where access tokens are kept; else null, like its expiries';

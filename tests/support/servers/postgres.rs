@@ -204,10 +204,12 @@ fn binaries() -> PathBuf {
         folders.extend(found.into_iter().rev().map(|folder| folder.join(below)));
     }
     let has_both = |folder: &PathBuf| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file());
-    folders.into_iter().find(has_both).expect(
+    let found = folders.into_iter().find(has_both).expect(
         "no Postgres found: run tests/install-servers, or name a server in REGRANT_TEST_POSTGRES_URL, or leave it out \
          with REGRANT_TEST_STORES=memory,sqlite",
-    )
+    );
+    // A link may stand alone; the other programs are where it leads.
+    found.join("postgres").canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or(found)
 }
 
 fn guard(folder: &Path) -> ChildStdin {

@@ -91,10 +91,14 @@ macro_rules! end {
 const END_BY_LOOKUP: &str = end!("token = $1");
 const END_BY_ID: &str = end!("token = (SELECT token FROM sessions WHERE id = $1)");
 
+/// The lock on the user (which hinders neither sign-ins nor a new epoch) keeps a deletion of the user out, whose cascade
+/// locks in an order of its own.
 const END_ALL: &str = "\
-WITH held AS MATERIALIZED (
+WITH owner AS MATERIALIZED (
+    SELECT id FROM users WHERE id = $1 FOR KEY SHARE
+), held AS MATERIALIZED (
     SELECT token FROM refresh_tokens
-    WHERE user_id = $1 AND session_id IS DISTINCT FROM $2 AND revoked_at IS NULL ORDER BY token FOR NO KEY UPDATE
+    WHERE user_id = (SELECT id FROM owner) AND session_id IS DISTINCT FROM $2 AND revoked_at IS NULL ORDER BY token FOR NO KEY UPDATE
 ), revoked AS (
     UPDATE refresh_tokens SET revoked_at = $3, updated_at = $3, check_at = LEAST(check_at, $3)
     WHERE token = ANY (ARRAY(SELECT token FROM held)) RETURNING session_id
@@ -105,8 +109,10 @@ WITH held AS MATERIALIZED (
 SELECT id FROM closed";
 
 const FORGET_ALL: &str = "\
-WITH held AS MATERIALIZED (
-    SELECT token FROM refresh_tokens WHERE user_id = $1 ORDER BY token FOR UPDATE
+WITH owner AS MATERIALIZED (
+    SELECT id FROM users WHERE id = $1 FOR KEY SHARE
+), held AS MATERIALIZED (
+    SELECT token FROM refresh_tokens WHERE user_id = (SELECT id FROM owner) ORDER BY token FOR UPDATE
 ), tokens AS (
     DELETE FROM refresh_tokens WHERE token = ANY (ARRAY(SELECT token FROM held)) RETURNING session_id
 )

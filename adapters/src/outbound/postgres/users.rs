@@ -27,7 +27,8 @@ const ADVANCE_EPOCH: &str =
     "UPDATE users SET session_epoch = session_epoch + 1, updated_at = $2 WHERE id = $1 RETURNING true";
 
 /// The cascade would remove the sessions too, but in an order of its own; so their rows go first, in the order in which
-/// everybody locks them.
+/// everybody locks them. What is left to the cascade are sessions that were opened a moment ago, which this statement
+/// cannot see.
 const DELETE: &str = "\
 WITH leaving AS MATERIALIZED (
     SELECT id FROM users WHERE id = $1 FOR UPDATE

@@ -6,6 +6,7 @@ mod contract;
 mod faults;
 mod http;
 mod migrations;
+mod postgres;
 mod redis;
 mod service;
 mod support;

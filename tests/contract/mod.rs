@@ -11,15 +11,16 @@
 )]
 
 pub(crate) mod bench;
+mod carrying;
 pub(crate) mod ending;
 mod opening;
 mod racing;
 mod rotating;
-mod carrying;
 mod sweeping;
 mod users;
 
 use regrant_adapters::outbound::memory::MemoryStore;
+use regrant_adapters::outbound::postgres::{PostgresOptions, PostgresStore};
 use regrant_adapters::outbound::redis::{RedisOptions, RedisStore};
 use regrant_adapters::outbound::sqlite::SqliteStore;
 
@@ -122,6 +123,7 @@ contract!(redis, crate::contract::redis_store);
 contract!(redis_cluster, crate::contract::redis_cluster_store);
 contract!(redis_sentinel, crate::contract::redis_sentinel_store);
 contract!(sqlite, crate::contract::sqlite_store);
+contract!(postgres, crate::contract::postgres_store);
 
 async fn memory_store() -> Bench {
     Bench::of(MemoryStore::default())
@@ -159,4 +161,16 @@ async fn sqlite_store() -> Bench {
     let path = folder.path().join("regrant.db");
     let store = SqliteStore::open(&path).await.unwrap();
     Bench::of(store).with_other(SqliteStore::open(&path).await.unwrap()).keeping(folder)
+}
+
+/// Through two pools, as two processes would have it.
+async fn postgres_store() -> Option<Bench> {
+    if !servers::is_wanted("postgres") {
+        return None;
+    }
+    let mut options = PostgresOptions::new(servers::postgres::shared_database().await);
+    options.max_connections = 8;
+    let store = PostgresStore::connect(&options).await.unwrap();
+    let other = PostgresStore::connect(&options).await.unwrap();
+    Some(Bench::of(store).with_other(other))
 }

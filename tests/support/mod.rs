@@ -1,7 +1,7 @@
 //! What the tests share: a world to act in, people and devices that act, stores that fail on demand, servers of their
 //! own.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as the tests do")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking, as the tests do")]
 
 pub(crate) mod actors;
 pub(crate) mod fakes;

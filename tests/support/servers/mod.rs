@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod guardian;
+pub(crate) mod postgres;
 pub(crate) mod redis;
 
 /// Whether a store's tests run: all do, unless `REGRANT_TEST_STORES` (a list with commas) leaves it out.

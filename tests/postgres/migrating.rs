@@ -1,0 +1,115 @@
+//! The schema goes up and down, and says where it stands.
+
+use regrant_adapters::outbound::postgres::schema::{self, Rows, SchemaError};
+use regrant_adapters::outbound::postgres::{PostgresStore, StartError};
+use regrant_domain::ports::{SessionRepository as _, UserRepository as _};
+use sqlx::{Connection as _, Executor as _};
+
+use super::{connect, database, find, look, options, rotate};
+use crate::contract::bench::{a_session, a_user, as_opened, minutes};
+
+async fn refused(url: &str) -> SchemaError {
+    match PostgresStore::connect(&options(url, 2)).await {
+        Err(StartError::Schema(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn down_refuses_to_lose_rows_unless_told_and_up_makes_a_schema_that_works() {
+    let Some(url) = database().await else { return };
+    let options = options(&url, 2);
+    let applied = |all: Vec<regrant_adapters::outbound::sql::MigrationStatus>| -> Vec<bool> {
+        all.iter().map(|migration| migration.applied).collect()
+    };
+    assert_eq!(applied(schema::status(&options).await.unwrap()), [false]);
+    assert_eq!(schema::up(&options).await.unwrap(), [1]);
+    assert_eq!(schema::up(&options).await.unwrap(), [0_i64; 0]);
+    assert_eq!(applied(schema::status(&options).await.unwrap()), [true]);
+    schema::down(&options, 0, Rows::Keep).await.unwrap();
+    assert_eq!(applied(schema::status(&options).await.unwrap()), [false]);
+
+    for round in 0..2 {
+        let store = connect(&url, 2).await;
+        assert!(store.is_empty().await.unwrap(), "round {round}");
+        let user = a_user();
+        store.add(user.clone()).await.unwrap();
+        let new = a_session(user.id);
+        store.open(new.clone()).await.unwrap();
+        let now = rotate(&store, &as_opened(&new), minutes(1)).await;
+        let refusal = schema::down(&options, 0, Rows::Keep).await.unwrap_err();
+        assert!(matches!(refusal, StartError::Schema(SchemaError::WouldLose { users: 1, sessions: 1 })), "{refusal}");
+        assert_eq!(find(&store, new.session.id).await.unwrap(), Some(now));
+        store.close().await;
+        schema::down(&options, 0, Rows::Lose).await.unwrap();
+    }
+    let mut connection = look(&url).await;
+    let left: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(left, ["_sqlx_migrations"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_another_version_is_told_not_guessed() {
+    let Some(url) = database().await else { return };
+    connect(&url, 2).await.close().await;
+    let mut connection = look(&url).await;
+    let later = "INSERT INTO _sqlx_migrations VALUES (2, 'later', now(), true, '\\x00', 0)";
+    connection.execute(later).await.unwrap();
+    let why = refused(&url).await;
+    assert!(matches!(why, SchemaError::Ahead { have: 2, want: 1 }) && why.to_string().contains("newer"), "{why}");
+    assert!(schema::up(&options(&url, 2)).await.is_err());
+    assert!(schema::down(&options(&url, 2), 0, Rows::Lose).await.is_err());
+
+    // As an earlier version would have left it: something, but not what is needed.
+    connection.execute("UPDATE _sqlx_migrations SET version = 0 WHERE version = 2").await.unwrap();
+    connection.execute("DELETE FROM _sqlx_migrations WHERE version = 1").await.unwrap();
+    assert!(matches!(refused(&url).await, SchemaError::Ahead { .. } | SchemaError::Behind { .. }));
+    connection.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_somebody_else_are_left_alone() {
+    let Some(url) = database().await else { return };
+    let mut connection = look(&url).await;
+    connection.execute("CREATE TABLE users (name text)").await.unwrap();
+    let why = refused(&url).await;
+    assert!(matches!(&why, SchemaError::Taken(table) if table == "users"), "{why}");
+    connection.execute("CREATE SCHEMA regrant").await.unwrap();
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let own = format!("{url}{joint}options[search_path]=regrant");
+    let store = connect(&own, 2).await;
+    assert!(store.is_empty().await.unwrap());
+    connection.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn servers_that_start_side_by_side_make_one_schema() {
+    let Some(url) = database().await else { return };
+    let starts: Vec<_> = (0..6)
+        .map(|_| {
+            let options = options(&url, 2);
+            tokio::spawn(async move { PostgresStore::connect(&options).await.map(drop) })
+        })
+        .collect();
+    for start in starts {
+        start.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tables_have_the_columns_that_operators_were_promised() {
+    let Some(url) = database().await else { return };
+    connect(&url, 2).await.close().await;
+    let mut connection = look(&url).await;
+    let columns = "SELECT column_name::text FROM information_schema.columns WHERE table_name = 'refresh_tokens' \
+                   AND column_name IN ('token', 'created_at', 'updated_at', 'user_id', 'expires_at', 'revoked_at')";
+    let found: Vec<String> = sqlx::query_scalar(columns).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(found.len(), 6, "{found:?}");
+    let cascades = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND confdeltype = 'c' \
+                    AND confrelid = 'users'::regclass";
+    let count: i64 = sqlx::query_scalar(cascades).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(count, 2);
+}

@@ -47,6 +47,7 @@ macro_rules! snapshots {
 const FIND_BY_LOOKUP: &str = snapshots!("s.id = (SELECT session_id FROM refresh_tokens WHERE token = $1)");
 const FIND_BY_ID: &str = snapshots!("s.id = $1");
 const LIST: &str = snapshots!("s.user_id = $1");
+pub(super) const SESSIONS_AFTER: &str = snapshots!("$1::uuid IS NULL OR s.id > $1 ORDER BY s.id LIMIT $2");
 
 /// One row, and no index: `check_at` moves only where a token is to expire *earlier* than was planned (when the operator
 /// has shortened the lifetime), which keeps the promise of the sweep.
@@ -283,6 +284,6 @@ impl PostgresStore {
 }
 
 /// Postgres keeps every character but NUL.
-fn storable(text: String) -> String {
+pub(super) fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

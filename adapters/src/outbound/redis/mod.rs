@@ -10,6 +10,7 @@ mod address;
 mod connection;
 mod helpers;
 mod options;
+mod portable;
 mod row;
 mod scripts;
 mod sessions;

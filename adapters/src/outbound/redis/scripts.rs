@@ -16,6 +16,7 @@ use super::options::Ack;
 /// All scripts.
 pub(super) struct Scripts {
     pub(super) open: Code,
+    pub(super) carry: Code,
     pub(super) rotate: Code,
     pub(super) end: Code,
     pub(super) forget: Code,
@@ -43,6 +44,7 @@ impl Default for Scripts {
     fn default() -> Self {
         Self {
             open: code!(keep, "lua/open.lua"),
+            carry: code!(keep, "lua/carry.lua"),
             rotate: code!(keep, "lua/rotate.lua"),
             end: code!(keep, "lua/end.lua"),
             forget: code!("lua/forget.lua"),

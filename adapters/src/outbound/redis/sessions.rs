@@ -110,7 +110,7 @@ impl Inner {
         Ok(found.filter(|found| must_be.is_none_or(|id| found.session.id == id)))
     }
 
-    async fn read_session(&self, lookup: &LookupKey) -> Result<Option<Snapshot>, PortError> {
+    pub(super) async fn read_session(&self, lookup: &LookupKey) -> Result<Option<Snapshot>, PortError> {
         let key = self.keys.session(lookup);
         let fields: HashMap<Vec<u8>, Vec<u8>> = self.read(redis::cmd("HGETALL").arg(&key), To::Key(&key)).await?;
         row::snapshot(lookup, fields).map_err(corrupt)
@@ -242,7 +242,7 @@ impl Inner {
     }
 
     /// Does something for each key, some at once. Everything is tried; the first error is told.
-    async fn for_each<T, F>(
+    pub(super) async fn for_each<T, F>(
         self: &Arc<Self>,
         keys: Vec<LookupKey>,
         work: impl Fn(Arc<Self>, LookupKey) -> F,

@@ -27,6 +27,8 @@ pub(super) struct Inner {
     /// How long one operation on one key may take.
     limit: Duration,
     pub(super) scan: std::sync::Mutex<Option<Scan>>,
+    /// The ids and keys of all sessions, while they are carried elsewhere.
+    pub(super) listing: std::sync::Mutex<Vec<(SessionId, LookupKey)>>,
 }
 
 /// A server that waits for acknowledgement keeps everything behind it on that connection waiting, so then writes have
@@ -60,6 +62,7 @@ impl Inner {
             wait,
             limit: options.response_timeout * 2,
             scan: std::sync::Mutex::new(None),
+            listing: std::sync::Mutex::default(),
         }
     }
 

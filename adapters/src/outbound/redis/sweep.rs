@@ -117,7 +117,7 @@ impl Inner {
         Ok(done)
     }
 
-    async fn scan_step(&self, master: &Master, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), PortError> {
+    pub(super) async fn scan_step(&self, master: &Master, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), PortError> {
         let mut step = redis::cmd("SCAN");
         step.arg(cursor).arg("MATCH").arg(self.keys.all_sessions()).arg("COUNT").arg(STEP);
         self.read(&step, To::Master(master)).await

@@ -1,10 +1,13 @@
 //! What Regrant reaches: stores, token formats, password hashing, the clock and the generator.
 
+pub mod events;
 pub mod jwt;
 pub mod memory;
 pub mod passwords;
 pub mod postgres;
+pub mod private_file;
 pub mod redis;
 pub mod sqlite;
 pub mod system;
 pub mod token_codec;
+pub mod token_keys;

@@ -6,11 +6,21 @@ use crate::ids::{SessionId, UserId};
 use crate::ports::{End, EndAll, EndOutcome, Event, PortError, SessionKey};
 use crate::reason::EndReason;
 use crate::session::Snapshot;
+use crate::time::Timestamp;
 
 /// The use case.
 #[derive(Clone)]
 pub struct Sessions {
     ports: Ports,
+}
+
+/// A user's sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Live ones first, newest first.
+    pub sessions: Vec<Snapshot>,
+    /// As of when: tells the live ones from those that have expired.
+    pub at: Timestamp,
 }
 
 /// What ending one session came to.
@@ -28,15 +38,15 @@ impl Sessions {
         Self { ports }
     }
 
-    /// The user's sessions that are still kept: live ones first, newest first.
+    /// The user's sessions that are still kept, live or not.
     ///
     /// # Errors
     /// [`PortError`]: could not find out.
-    pub async fn list(&self, user: UserId) -> Result<Vec<Snapshot>, PortError> {
-        let now = self.ports.clock.now();
-        let mut all = self.ports.sessions.list(user).await?;
-        all.sort_by_key(|s| (!s.is_live(now), std::cmp::Reverse((s.session.created_at, s.session.id))));
-        Ok(all)
+    pub async fn list(&self, user: UserId) -> Result<Listed, PortError> {
+        let at = self.ports.clock.now();
+        let mut sessions = self.ports.sessions.list(user).await?;
+        sessions.sort_by_key(|s| (!s.is_live(at), std::cmp::Reverse((s.session.created_at, s.session.id))));
+        Ok(Listed { sessions, at })
     }
 
     /// Ends one of the caller's sessions.

@@ -1,1 +1,127 @@
-//! The HTTP service.
+//! The HTTP service: requests in, use cases, answers out.
+//!
+//! Deliberately absent: rules about sessions, stores, sockets, randomness. A handler parses, calls one use case and
+//! translates; what a domain answer means in HTTP is written in `problem`, and nowhere else.
+//!
+//! Around every request, outermost first (see `around`): its id, the span and the headers that all answers share; the
+//! time limit; a task of its own, so that a client which hangs up never cancels what it has begun.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, post, put};
+use regrant_domain::usecases::UseCases;
+
+mod around;
+mod auth;
+mod body;
+mod device;
+mod health;
+mod problem;
+mod query;
+mod sessions;
+mod tokens;
+mod users;
+mod wire;
+
+/// The address that a request came from. The server loop puts it into the request's extensions; without it, sessions
+/// have no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// What the HTTP service depends on beside the use cases.
+#[derive(Clone)]
+pub struct HttpOptions {
+    /// Longest request body in bytes; a longer one is answered 413.
+    pub body_limit: usize,
+    /// After this time a request is answered 503, and what it has begun goes on.
+    pub request_timeout: Duration,
+    /// After this time `/readyz` says that the service cannot serve.
+    pub ready_timeout: Duration,
+    /// Makes the id of a request that brought none: 1 to 64 characters of `[A-Za-z0-9._-]`, unique for practical
+    /// purposes.
+    pub request_ids: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl HttpOptions {
+    /// 64 KiB, 30 s, 2 s.
+    pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
+        Self {
+            body_limit: 64 * 1024,
+            request_timeout: Duration::from_secs(30),
+            ready_timeout: Duration::from_secs(2),
+            request_ids,
+        }
+    }
+}
+
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpOptions")
+            .field("body_limit", &self.body_limit)
+            .field("request_timeout", &self.request_timeout)
+            .field("ready_timeout", &self.ready_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every handler can reach.
+#[derive(Clone)]
+struct App(Arc<Shared>);
+
+struct Shared {
+    use_cases: UseCases,
+    options: HttpOptions,
+}
+
+impl App {
+    fn use_cases(&self) -> &UseCases {
+        &self.0.use_cases
+    }
+
+    fn options(&self) -> &HttpOptions {
+        &self.0.options
+    }
+}
+
+/// Every route of the service.
+pub fn router(use_cases: UseCases, options: HttpOptions) -> Router {
+    let app = App(Arc::new(Shared { use_cases, options }));
+    open_routes()
+        .merge(guarded_routes(&app))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(around::detach))
+        .layer(from_fn_with_state(app.clone(), around::bound))
+        .layer(from_fn_with_state(app.clone(), around::observe))
+        .with_state(app)
+}
+
+/// Routes for anybody, and those that take a refresh token or a password instead of an access token.
+fn open_routes() -> Router<App> {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/api/users", post(users::register))
+        .route("/api/login", post(tokens::login))
+        .route("/api/refresh", post(tokens::refresh))
+        .route("/api/revoke", post(tokens::revoke))
+}
+
+/// Routes that take an access token. The middleware stands before each of them, so no handler can forget it; another
+/// method of the same path is still a 405, not a 401.
+fn guarded_routes(app: &App) -> Router<App> {
+    let guard = from_fn_with_state(app.clone(), auth::require_access_token);
+    [
+        ("/api/me", get(users::me).delete(users::delete)),
+        ("/api/me/password", put(users::change_password)),
+        ("/api/sessions", get(sessions::list).delete(sessions::end_all)),
+        ("/api/sessions/{id}", delete(sessions::end_one)),
+    ]
+    .into_iter()
+    .fold(Router::new(), |router, (path, methods)| router.route(path, methods.route_layer(guard.clone())))
+}

@@ -1,0 +1,54 @@
+//! Where a request comes from: shown to the user in the list of sessions, used for no decision.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use regrant_domain::session::Device;
+
+use super::{App, Peer};
+
+/// What the request itself tells of its device.
+pub(super) struct Origin {
+    user_agent: Option<String>,
+    ip: Option<String>,
+}
+
+impl Origin {
+    /// The device, with the name that the client gave.
+    pub(super) fn labelled(self, label: Option<String>) -> Device {
+        Device { label, user_agent: self.user_agent, ip: self.ip }
+    }
+}
+
+impl FromRequestParts<App> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        let user_agent = parts.headers.get(header::USER_AGENT).map(|value| shown(value.as_bytes()));
+        let ip = parts.extensions.get::<Peer>().map(|Peer(ip)| ip.to_canonical().to_string());
+        Ok(Self { user_agent: user_agent.filter(|text| !text.is_empty()), ip })
+    }
+}
+
+/// Readable text of at most [`Device::MAX_USER_AGENT`] bytes, whatever was sent.
+fn shown(bytes: &[u8]) -> String {
+    let mut text: String = String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect();
+    text.truncate(text.floor_char_boundary(Device::MAX_USER_AGENT));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_agent_is_cut_between_characters_and_has_no_control_characters() {
+        assert_eq!(shown(b"curl/8\t\x07.1"), "curl/8.1");
+        assert_eq!(shown("ä".repeat(200).as_bytes()).len(), Device::MAX_USER_AGENT);
+        let odd = format!("x{}", "ä".repeat(200));
+        assert_eq!(shown(odd.as_bytes()).len(), Device::MAX_USER_AGENT - 1);
+        assert_eq!(shown(b"\xff"), "\u{fffd}");
+    }
+}

@@ -1,0 +1,56 @@
+//! The user's own sessions: list them, end one, end all.
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use regrant_domain::ids::SessionId;
+
+use super::App;
+use super::auth::SignedIn;
+use super::problem::{self, Problem};
+use super::{query, wire};
+
+/// `GET /api/sessions`: all that are still kept, or with `?live=true` those that can be used.
+pub(super) async fn list(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    uri: Uri,
+) -> Result<impl IntoResponse, Problem> {
+    let only_live = query::flag(&uri, "live")?;
+    let listed = app.use_cases().sessions.list(caller.user).await?;
+    Ok(wire::sessions(&listed, &caller, only_live))
+}
+
+/// `DELETE /api/sessions/{id}`
+pub(super) async fn end_one(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    SessionInPath(session): SessionInPath,
+) -> Result<StatusCode, Problem> {
+    problem::ended_one(app.use_cases().sessions.end_one(&caller, session).await?)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /api/sessions`: all but the caller's own, or with `?include_current=true` that one too.
+pub(super) async fn end_all(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    uri: Uri,
+) -> Result<StatusCode, Problem> {
+    let include_current = query::flag(&uri, "include_current")?;
+    app.use_cases().sessions.end_all(&caller, include_current).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The session that the path names. What is no id names no session.
+pub(super) struct SessionInPath(SessionId);
+
+impl FromRequestParts<App> for SessionInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let id = Path::<String>::from_request_parts(parts, app).await.ok().and_then(|Path(id)| id.parse().ok());
+        id.map(Self).ok_or_else(Problem::session_not_found)
+    }
+}

@@ -1,0 +1,41 @@
+//! Tokens: get the first ones, trade them, give them up.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use super::App;
+use super::auth::{RefreshBearer, Retry};
+use super::body::{Json, NoBody};
+use super::device::Origin;
+use super::problem::{self, Problem};
+use super::wire::{self, SignIn};
+
+/// `POST /api/login`
+pub(super) async fn login(
+    State(app): State<App>,
+    origin: Origin,
+    Json(body): Json<SignIn>,
+) -> Result<impl IntoResponse, Problem> {
+    let device = origin.labelled(body.label);
+    let outcome = app.use_cases().sign_in.run(&body.email, body.password, device).await?;
+    let (user, tokens) = problem::signed_in(outcome)?;
+    Ok(wire::signed_in(&user, &tokens))
+}
+
+/// `POST /api/refresh`: trade a refresh token for its successor and a new access token.
+pub(super) async fn refresh(
+    State(app): State<App>,
+    bearer: RefreshBearer,
+    Retry(key): Retry,
+    _: NoBody,
+) -> Result<impl IntoResponse, Problem> {
+    let outcome = app.use_cases().refresh.run(bearer.text(), key).await?;
+    Ok(wire::tokens(&problem::refreshed(outcome)?))
+}
+
+/// `POST /api/revoke`: end the session of a refresh token.
+pub(super) async fn revoke(State(app): State<App>, bearer: RefreshBearer, _: NoBody) -> Result<StatusCode, Problem> {
+    problem::signed_out(app.use_cases().sign_out.run(bearer.text()).await?)?;
+    Ok(StatusCode::NO_CONTENT)
+}

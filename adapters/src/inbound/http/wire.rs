@@ -1,0 +1,226 @@
+//! What travels: request bodies to proven types, and domain values to JSON.
+//!
+//! Deliberately absent: types that hold a secret and can be serialised. A token is borrowed for the moment in which its
+//! answer is written.
+
+use axum::Json as Answer;
+use axum::response::IntoResponse;
+use regrant_domain::reason::Refusal;
+use regrant_domain::session::{Device, Session, Snapshot, Status};
+use regrant_domain::time::Timestamp;
+use regrant_domain::usecases::authenticate::Caller;
+use regrant_domain::usecases::refresh::Granted;
+use regrant_domain::usecases::sessions::Listed;
+use regrant_domain::user::{Email, Password, User};
+use serde::Serialize;
+
+use super::body::{Fields, FromFields};
+use super::problem::Problem;
+
+/// `{email, password}`
+pub(super) struct SignUp {
+    pub(super) email: Email,
+    pub(super) password: Password,
+}
+
+impl FromFields for SignUp {
+    const FIELDS: &'static [&'static str] = &["email", "password"];
+
+    fn from_fields(fields: &mut Fields) -> Result<Self, Problem> {
+        Ok(Self { email: email(fields)?, password: password(fields, "password")? })
+    }
+}
+
+/// `{email, password, label?}`
+pub(super) struct SignIn {
+    pub(super) email: Email,
+    pub(super) password: Password,
+    pub(super) label: Option<String>,
+}
+
+impl FromFields for SignIn {
+    const FIELDS: &'static [&'static str] = &["email", "password", "label"];
+
+    fn from_fields(fields: &mut Fields) -> Result<Self, Problem> {
+        Ok(Self { email: email(fields)?, password: password(fields, "password")?, label: label(fields)? })
+    }
+}
+
+/// `{current_password, new_password}`
+pub(super) struct NewPassword {
+    pub(super) current: Password,
+    pub(super) new: Password,
+}
+
+impl FromFields for NewPassword {
+    const FIELDS: &'static [&'static str] = &["current_password", NEW_PASSWORD];
+
+    fn from_fields(fields: &mut Fields) -> Result<Self, Problem> {
+        Ok(Self { current: password(fields, "current_password")?, new: password(fields, NEW_PASSWORD)? })
+    }
+}
+
+/// The field that a refusal of a new password names.
+pub(super) const NEW_PASSWORD: &str = "new_password";
+
+/// `{password}`
+pub(super) struct PasswordOnly {
+    pub(super) password: Password,
+}
+
+impl FromFields for PasswordOnly {
+    const FIELDS: &'static [&'static str] = &["password"];
+
+    fn from_fields(fields: &mut Fields) -> Result<Self, Problem> {
+        Ok(Self { password: password(fields, "password")? })
+    }
+}
+
+fn email(fields: &mut Fields) -> Result<Email, Problem> {
+    Email::parse(&fields.required("email")?).map_err(|why| Problem::invalid_email("email", why))
+}
+
+fn password(fields: &mut Fields, name: &'static str) -> Result<Password, Problem> {
+    Password::received(fields.required(name)?).map_err(|why| Problem::invalid_password(name, why))
+}
+
+/// An empty label is none.
+fn label(fields: &mut Fields) -> Result<Option<String>, Problem> {
+    let label = fields.optional("label")?.filter(|label| !label.is_empty());
+    match &label {
+        Some(text) if text.len() > Device::MAX_LABEL => Err(Problem::invalid_label("is longer than 100 bytes")),
+        Some(text) if text.chars().any(char::is_control) => Err(Problem::invalid_label("has a control character")),
+        Some(_) | None => Ok(label),
+    }
+}
+
+/// An instant, as RFC 3339 text.
+struct Instant(Timestamp);
+
+impl Serialize for Instant {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+#[derive(Serialize)]
+struct UserBody<'a> {
+    id: String,
+    created_at: Instant,
+    updated_at: Instant,
+    email: &'a str,
+}
+
+impl<'a> From<&'a User> for UserBody<'a> {
+    fn from(user: &'a User) -> Self {
+        let (created_at, updated_at) = (Instant(user.created_at), Instant(user.updated_at));
+        Self { id: user.id.to_string(), created_at, updated_at, email: user.email.as_str() }
+    }
+}
+
+/// A user.
+pub(super) fn user(user: &User) -> impl IntoResponse + use<> {
+    Answer(UserBody::from(user)).into_response()
+}
+
+#[derive(Serialize)]
+struct TokensBody<'a> {
+    token: &'a str,
+    refresh_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+}
+
+/// Where the refresh token stays the same, there is nothing else to say.
+#[derive(Serialize)]
+struct OneTokenBody<'a> {
+    token: &'a str,
+}
+
+/// The tokens of a refresh.
+pub(super) fn tokens(granted: &Granted) -> impl IntoResponse + use<> {
+    let token = granted.access.text.expose();
+    let expires_in = granted.expires_in.as_secs();
+    match &granted.refresh {
+        Some(refresh) => {
+            let refresh_token = refresh.expose();
+            Answer(TokensBody { token, refresh_token, token_type: "Bearer", expires_in }).into_response()
+        }
+        None => Answer(OneTokenBody { token }).into_response(),
+    }
+}
+
+#[derive(Serialize)]
+struct SignedInBody<'a> {
+    #[serde(flatten)]
+    user: UserBody<'a>,
+    #[serde(flatten)]
+    tokens: TokensBody<'a>,
+    session_id: String,
+}
+
+/// The user and the first tokens of a session.
+pub(super) fn signed_in(user: &User, granted: &Granted) -> impl IntoResponse + use<> {
+    let tokens = TokensBody {
+        token: granted.access.text.expose(),
+        // A sign-in always hands one out.
+        refresh_token: granted.refresh.as_ref().map_or("", |refresh| refresh.expose()),
+        token_type: "Bearer",
+        expires_in: granted.expires_in.as_secs(),
+    };
+    Answer(SignedInBody { user: user.into(), tokens, session_id: granted.session.to_string() }).into_response()
+}
+
+#[derive(Serialize)]
+struct SessionBody<'a> {
+    id: String,
+    label: Option<&'a str>,
+    user_agent: Option<&'a str>,
+    ip: Option<&'a str>,
+    created_at: Instant,
+    last_refreshed_at: Option<Instant>,
+    expires_at: Instant,
+    current: bool,
+    ended_at: Option<Instant>,
+    end_reason: Option<&'static str>,
+}
+
+/// The user's sessions, with the caller's own marked.
+pub(super) fn sessions(listed: &Listed, caller: &Caller, only_live: bool) -> impl IntoResponse + use<> {
+    let shown = listed.sessions.iter().filter(|snapshot| !only_live || snapshot.is_live(listed.at));
+    Answer(shown.map(|snapshot| session(snapshot, caller, listed.at)).collect::<Vec<_>>()).into_response()
+}
+
+fn session<'a>(snapshot: &'a Snapshot, caller: &Caller, now: Timestamp) -> SessionBody<'a> {
+    let Session { id, device, created_at, .. } = &snapshot.session;
+    let (ended_at, end_reason) = end(snapshot, now).unzip();
+    SessionBody {
+        id: id.to_string(),
+        label: device.label.as_deref(),
+        user_agent: device.user_agent.as_deref(),
+        ip: device.ip.as_deref(),
+        created_at: Instant(*created_at),
+        last_refreshed_at: snapshot.last_refreshed_at().map(Instant),
+        expires_at: Instant(expiry(snapshot)),
+        current: *id == caller.session.id,
+        ended_at: ended_at.map(Instant),
+        end_reason,
+    }
+}
+
+/// The earlier of the refresh token's expiry and the session's end.
+fn expiry(snapshot: &Snapshot) -> Timestamp {
+    snapshot.token.expires_at.min(snapshot.session.ends_at)
+}
+
+/// When a session ended or expired, and why; `None` while it lives.
+fn end(snapshot: &Snapshot, now: Timestamp) -> Option<(Timestamp, &'static str)> {
+    match snapshot.session.status {
+        Status::Ended { at, reason } => Some((at, reason.code())),
+        Status::Live if now.has_reached(snapshot.session.ends_at) => {
+            Some((expiry(snapshot), Refusal::SessionExpired.code()))
+        }
+        Status::Live if now.has_reached(snapshot.token.expires_at) => Some((expiry(snapshot), Refusal::Expired.code())),
+        Status::Live => None,
+    }
+}

@@ -19,6 +19,7 @@ mod sweeping;
 mod users;
 
 use regrant_adapters::outbound::memory::MemoryStore;
+use regrant_adapters::outbound::sqlite::SqliteStore;
 
 use bench::Bench;
 
@@ -106,6 +107,7 @@ macro_rules! contract {
 
 contract!(memory, crate::contract::memory_store);
 contract!(memory_for_sessions_only, crate::contract::memory_store_for_sessions_only);
+contract!(sqlite, crate::contract::sqlite_store);
 
 async fn memory_store() -> Bench {
     Bench::of(MemoryStore::default())
@@ -113,4 +115,11 @@ async fn memory_store() -> Bench {
 
 async fn memory_store_for_sessions_only() -> Bench {
     Bench::of_two(std::sync::Arc::new(MemoryStore::sessions_only()), std::sync::Arc::new(MemoryStore::default()))
+}
+
+async fn sqlite_store() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("regrant.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    Bench::of(store).with_other(SqliteStore::open(&path).await.unwrap()).keeping(folder)
 }

@@ -7,6 +7,7 @@ pub mod passwords;
 pub mod postgres;
 pub mod private_file;
 pub mod redis;
+pub mod sql;
 pub mod sqlite;
 pub mod system;
 pub mod token_codec;

@@ -37,12 +37,14 @@ impl Failure {
     /// Adds an error and what caused it.
     #[must_use]
     pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
-        let chain = std::iter::successors(Some(error), |error| error.source());
-        for cause in chain.map(ToString::to_string) {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let cause = error.to_string();
             // Some errors repeat their source in their own text.
             if self.causes.last().is_none_or(|last| !last.contains(&cause)) {
                 self.causes.push(cause);
             }
+            next = error.source();
         }
         self
     }

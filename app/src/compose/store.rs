@@ -66,7 +66,8 @@ pub(super) async fn open(settings: &Settings, purpose: Purpose, made: &mut Vec<S
 }
 
 fn in_memory() -> Failure {
-    let failure = Failure::new("the store is in memory (store.kind = \"memory\"): only the running server can reach it");
+    let failure =
+        Failure::new("the store is in memory (store.kind = \"memory\"): only the running server can reach it");
     Failure { kind: Kind::Configuration, ..failure }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn merge(sources: &Sources, faults: &mut Vec<Fault>) -> BTreeMap<Stri
     let environment = environment_layer(&sources.variables, &known, faults);
     let flags = flags_layer(&sources.flags, faults);
     let layers = [built_in, file, environment, flags];
-    let builder = layers.into_iter().fold(config::Config::builder(), config::ConfigBuilder::add_source);
+    let builder = layers.into_iter().fold(config::Config::builder(), |builder, layer| builder.add_source(layer));
     match builder.build() {
         Ok(config) => flatten(config.cache),
         Err(error) => {

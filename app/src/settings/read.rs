@@ -47,7 +47,8 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
         ),
     };
     let threads = size(r, "password.hash_threads", 0..=256);
-    let hashing = Hashing { threads: (threads > 0).then_some(threads), queue: size(r, "password.hash_queue", 0..=10_000) };
+    let hashing =
+        Hashing { threads: (threads > 0).then_some(threads), queue: size(r, "password.hash_queue", 0..=10_000) };
     let keys = keys(r, &data_dir, algorithm);
     let sweep = sweep(r);
     let log = log(r);
@@ -98,8 +99,7 @@ enum Kind {
 }
 
 fn store(r: &mut Reader<'_>, data_dir: &Path) -> Option<Store> {
-    let words =
-        [("sqlite", Is(Kind::Sqlite)), ("memory", Is(Kind::Memory)), ("postgres", NotYet), ("redis", NotYet)];
+    let words = [("sqlite", Is(Kind::Sqlite)), ("memory", Is(Kind::Memory)), ("postgres", NotYet), ("redis", NotYet)];
     let kind = r.choice("store.kind", &words, Kind::Memory);
     let url = r.text("store.url");
     if !r.sound(&["store.kind", "store.url"]) {

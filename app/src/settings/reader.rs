@@ -57,11 +57,6 @@ impl<'a> Reader<'a> {
         keys.iter().all(|key| !self.faulty.contains(key))
     }
 
-    /// Whether the value is not the built-in one.
-    pub(super) fn is_chosen(&self, key: &str) -> bool {
-        self.values.get(key).and_then(Value::origin).is_some_and(|origin| origin != BUILT_IN_NAME)
-    }
-
     pub(super) fn text(&mut self, key: &'static str) -> String {
         match self.kind(key) {
             Some(ValueKind::String(text)) if text.contains('\0') => {

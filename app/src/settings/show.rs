@@ -33,7 +33,9 @@ fn places() -> Vec<(String, Range<usize>)> {
     let mut places = Vec::new();
     for (section, value) in root.into_inner() {
         if let DeValue::Table(keys) = value.into_inner() {
-            places.extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}", section = section.as_ref(), key = key.as_ref()), value.span())));
+            places.extend(keys.into_iter().map(|(key, value)| {
+                (format!("{section}.{key}", section = section.as_ref(), key = key.as_ref()), value.span())
+            }));
         }
     }
     places

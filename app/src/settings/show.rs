@@ -57,6 +57,10 @@ fn literal(key: &str, value: &Value) -> String {
 /// A URL without its password: what is between the first colon and the last `@` of the authority. What does not look
 /// like a URL but has an `@` is taken to hold one as well.
 pub(super) fn hidden(url: &str) -> String {
+    if url.starts_with("sqlite:") {
+        // A path: it may have any of these characters, and holds no password.
+        return url.to_owned();
+    }
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
     let rest = match rest.rsplit_once('@') {
@@ -83,6 +87,8 @@ mod tests {
         for (url, shown) in [
             ("", ""),
             ("sqlite:/var/lib/regrant.db", "sqlite:/var/lib/regrant.db"),
+            ("sqlite:/home/me@work:1/x?.db", "sqlite:/home/me@work:1/x?.db"),
+            ("./me@work.db", "./me@work.db"),
             ("postgres://db/regrant", "postgres://db/regrant"),
             ("postgres://me@db/regrant", "postgres://me@db/regrant"),
             ("postgres://me:hunter2@db/regrant", "postgres://me:********@db/regrant"),

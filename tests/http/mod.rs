@@ -1,1 +1,13 @@
+//! The service as a client sees it: routes, refusals, headers, outages, and clients that go away.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as the tests do")]
+
+mod abandoned;
+mod bearer;
+mod bodies;
+mod every_route;
+mod network;
+mod outages;
+mod refreshing;
+mod routes;
+mod secrets;

@@ -1,1 +1,9 @@
+//! What tests of the whole service share: a world to act in, people and devices that act, stores that fail on demand.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as the tests do")]
+
+pub(crate) mod actors;
+pub(crate) mod fakes;
+pub(crate) mod transport;
+pub(crate) mod unsteady;
+pub(crate) mod world;

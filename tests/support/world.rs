@@ -1,0 +1,128 @@
+//! A service in this process, with a clock that tests move and stores that tests disturb.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use regrant_adapters::inbound::http::{HttpOptions, router};
+use regrant_adapters::outbound::jwt::{Algorithm, JwtAccessTokens, JwtOptions, SigningKey};
+use regrant_adapters::outbound::memory::MemoryStore;
+use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
+use regrant_domain::policy::{
+    AccessPolicy, AfterWindow, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
+};
+use regrant_domain::testing::{Counting, ManualClock, RecordedEvents};
+use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
+use regrant_domain::usecases::register::TakenEmail;
+use regrant_domain::usecases::{Policies, Ports, UseCases};
+
+use super::fakes::QuickPasswords;
+use super::transport::Transport;
+use super::unsteady::Unsteady;
+
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+
+/// A service, and what it stands on. Acts like its transport.
+pub(crate) struct World {
+    transport: Transport,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) events: Arc<RecordedEvents>,
+    pub(crate) sessions: Arc<Unsteady<MemoryStore>>,
+    pub(crate) users: Arc<Unsteady<MemoryStore>>,
+}
+
+impl Deref for World {
+    type Target = Transport;
+
+    fn deref(&self) -> &Transport {
+        &self.transport
+    }
+}
+
+/// What a world is made of; a test changes what it is about.
+pub(crate) struct Plan {
+    pub(crate) policies: Policies,
+    pub(crate) ports: Ports,
+    pub(crate) options: HttpOptions,
+}
+
+impl Plan {
+    /// Refresh tokens that do not rotate.
+    pub(crate) fn becomes_static(&mut self) {
+        self.policies.refresh.rotate = false;
+        self.ports.codec = Arc::new(BareCodec::new(self.ports.codec.ring()));
+    }
+}
+
+impl World {
+    /// As it comes.
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// With changes.
+    pub(crate) fn with(change: impl FnOnce(&mut Plan)) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let (sessions, users) = (Arc::new(Unsteady::new(store.clone())), Arc::new(Unsteady::new(store)));
+        let (clock, events) = (Arc::new(ManualClock::default()), Arc::new(RecordedEvents::default()));
+        let counting = Arc::new(Counting::default());
+        let ports = Ports {
+            users: users.clone(),
+            sessions: sessions.clone(),
+            access_tokens: Arc::new(access_tokens()),
+            codec: Arc::new(LabelledCodec::new(ring())),
+            passwords: Arc::new(QuickPasswords),
+            clock: clock.clone(),
+            ids: counting.clone(),
+            randomness: counting,
+            events: events.clone(),
+        };
+        let mut plan = Plan { policies: policies(), ports, options: options() };
+        change(&mut plan);
+        let router = router(UseCases::new(&plan.ports, &plan.policies), plan.options);
+        Self { transport: Transport::InProcess(router), clock, events, sessions, users }
+    }
+
+    /// The router itself, for tests that look at a response before it is complete.
+    pub(crate) fn router(&self) -> axum::Router {
+        match &self.transport {
+            Transport::InProcess(router) => router.clone(),
+            Transport::Network { .. } => unreachable!("a world is in this process"),
+        }
+    }
+}
+
+fn access_tokens() -> JwtAccessTokens {
+    let key = SigningKey::generate(Algorithm::Hs256).unwrap();
+    let key = SigningKey::from_file_contents(Algorithm::Hs256, &key).unwrap();
+    JwtAccessTokens::new(JwtOptions { issuer: "https://issuer.test".into(), audience: "test".into() }, key, vec![])
+}
+
+fn ring() -> Arc<TokenKeyRing> {
+    Arc::new(TokenKeyRing::new(TokenKey::new(TokenKeyId(1), &[7; 32]), vec![]).unwrap())
+}
+
+fn policies() -> Policies {
+    Policies {
+        refresh: RefreshPolicy {
+            rotate: true,
+            ttl: 60 * DAY,
+            replay_window: Duration::from_secs(30),
+            strict: false,
+            after_window: AfterWindow::End,
+            on_rollback: OnRollback::Heal,
+        },
+        access: AccessPolicy { ttl: HOUR, email_claim: false },
+        session: SessionPolicy { max_age: 365 * DAY, max_per_user: None, when_full: WhenFull::EndOldest },
+        password: PasswordPolicy { min_length: 8 },
+        taken_email: TakenEmail::Tell,
+    }
+}
+
+fn options() -> HttpOptions {
+    let next = AtomicU64::new(0);
+    HttpOptions::new(Arc::new(move || format!("made-{}", next.fetch_add(1, Ordering::Relaxed))))
+}

@@ -2,6 +2,8 @@
 
 pub mod cli;
 pub mod compose;
+pub mod failure;
+pub mod output;
 pub mod serve;
 pub mod settings;
 pub mod telemetry;

@@ -1,3 +1,7 @@
 //! The `regrant` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    regrant::cli::main(std::env::args_os(), std::env::vars_os())
+}

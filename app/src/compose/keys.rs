@@ -1,0 +1,192 @@
+//! Key files: made when there is nothing yet that they could fit, and read at every start.
+//!
+//! Deliberately absent: replacing a key, and going on without one. A new token key signs everyone out, so it is made
+//! only where nobody can be signed in, or when the operator says so.
+
+use std::path::Path;
+
+use regrant_adapters::outbound::jwt::{Algorithm as JwtAlgorithm, SigningKey};
+use regrant_adapters::outbound::system::OsRandomness;
+use regrant_adapters::outbound::{private_file, token_keys};
+use regrant_domain::token_key::{TokenKeyId, TokenKeyRing};
+use zeroize::Zeroizing;
+
+use super::store::{self, exists, make_folder};
+use super::{AccessToken, Purpose, Settings};
+use crate::failure::Failure;
+use crate::settings::{Algorithm, KeyFile};
+
+/// The id of the token key that is made.
+const FIRST_KEY: TokenKeyId = TokenKeyId(1);
+
+/// Keys as they are used.
+pub(super) struct KeysInUse {
+    pub(super) signing: SigningKey,
+    pub(super) ring: TokenKeyRing,
+}
+
+/// One of the two key files.
+struct Wanted<'s> {
+    file: &'s KeyFile,
+    setting: &'static str,
+    what: &'static str,
+    /// What people lose with it.
+    loss: &'static str,
+    make: Make,
+}
+
+#[derive(Clone, Copy)]
+enum Make {
+    Signing(JwtAlgorithm),
+    Token,
+}
+
+fn wanted(settings: &Settings) -> [Wanted<'_>; 2] {
+    [
+        Wanted {
+            file: &settings.keys.signing_key,
+            setting: "keys.signing_key",
+            what: "the signing key",
+            loss: "access tokens that are out are no longer accepted, and clients have to refresh",
+            make: Make::Signing(algorithm(settings)),
+        },
+        Wanted {
+            file: &settings.keys.token_key,
+            setting: "keys.token_key",
+            what: "the token key",
+            loss: "everyone is signed out",
+            make: Make::Token,
+        },
+    ]
+}
+
+fn algorithm(settings: &Settings) -> JwtAlgorithm {
+    let AccessToken::Jwt { algorithm, .. } = &settings.access_token;
+    match algorithm {
+        Algorithm::Es256 => JwtAlgorithm::Es256,
+        Algorithm::EdDsa => JwtAlgorithm::EdDsa,
+        Algorithm::Rs256 => JwtAlgorithm::Rs256,
+        Algorithm::Hs256 => JwtAlgorithm::Hs256,
+    }
+}
+
+/// Reads both keys. To serve an empty store, files that are missing and that nobody named are made first.
+pub(super) async fn present(
+    settings: &Settings,
+    purpose: Purpose,
+    store: &store::Open,
+    made: &mut Vec<String>,
+) -> Result<KeysInUse, Failure> {
+    for wanted in wanted(settings) {
+        if exists(&wanted.file.path)? {
+            continue;
+        }
+        if purpose == Purpose::Serve && !wanted.file.named && store.is_empty().await? {
+            make_folder(&settings.keys.dir, "keys.dir", made)?;
+            made.extend(wanted.create()?.then(|| wanted.described()));
+        } else {
+            return Err(wanted.missing(store.is_empty().await?));
+        }
+    }
+    read(settings)
+}
+
+/// What [`init`] came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Initialised {
+    /// What was made, in words.
+    pub made: Vec<String>,
+    /// What was there and was left alone, in words.
+    pub kept: Vec<String>,
+}
+
+/// Makes the key files that are missing.
+///
+/// # Errors
+/// [`Failure`], also when both are there: nothing is ever overwritten.
+pub fn init(settings: &Settings) -> Result<Initialised, Failure> {
+    let mut done = Initialised::default();
+    for wanted in wanted(settings) {
+        if exists(&wanted.file.path)? {
+            done.kept.push(wanted.described());
+            continue;
+        }
+        let folder = wanted.file.path.parent().unwrap_or(Path::new("."));
+        make_folder(folder, "keys.dir", &mut done.made)?;
+        let list = if wanted.create()? { &mut done.made } else { &mut done.kept };
+        list.push(wanted.described());
+    }
+    if done.made.is_empty() {
+        let failure = Failure::new(format!("there is nothing to make: {} are there", done.kept.join(" and ")));
+        return Err(failure.advise("keys are never overwritten; to replace one, move its file away first"));
+    }
+    Ok(done)
+}
+
+impl Wanted<'_> {
+    fn described(&self) -> String {
+        format!("{} {}", self.what, self.file.path.display())
+    }
+
+    /// Says whether it was made; `false`: another process was first.
+    fn create(&self) -> Result<bool, Failure> {
+        let text = self.make.text()?;
+        match private_file::create_new(&self.file.path, text.as_bytes()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(Failure::new(format!("{} cannot be written", self.described()))
+                .because(&error)
+                .advise("let this user write to its folder, or name another one with keys.dir")),
+        }
+    }
+
+    fn missing(&self, store_is_empty: bool) -> Failure {
+        let failure = Failure::new(format!("{} is missing", self.described()));
+        let init = "run `regrant keys init` to make a new one";
+        if store_is_empty {
+            return failure.advise(format!("check {} and keys.dir, or {init}", self.setting));
+        }
+        let restore = format!("put it back (from a backup, say; it is named by {} and keys.dir)", self.setting);
+        failure.advise(format!("{restore}; if it is lost, {init}: then {}", self.loss))
+    }
+
+    fn read(&self) -> Result<Zeroizing<String>, Failure> {
+        let path = &self.file.path;
+        let text = private_file::read(path).map_err(|error| {
+            Failure::new(format!("{} cannot be read", self.described()))
+                .because(&error)
+                .advise(format!("check who may read it, and {} and keys.dir", self.setting))
+        })?;
+        if private_file::is_open_to_others(path).unwrap_or(false) {
+            tracing::warn!(file = %path.display(), "other users can read or write this key file; chmod it to 600");
+        }
+        Ok(text)
+    }
+
+    fn wrong(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
+        Failure::new(format!("{} cannot be used", self.described())).because(error).advise(format!(
+            "put the right file there, or name another one with {}; with `regrant keys init` a new one is made once this \
+             file is moved away: then {}",
+            self.setting, self.loss
+        ))
+    }
+}
+
+impl Make {
+    fn text(self) -> Result<Zeroizing<String>, Failure> {
+        match self {
+            Self::Signing(algorithm) => SigningKey::generate(algorithm).map_err(|error| Failure::of(&error)),
+            Self::Token => token_keys::generate(FIRST_KEY, &OsRandomness).map_err(|error| Failure::of(&error)),
+        }
+    }
+}
+
+fn read(settings: &Settings) -> Result<KeysInUse, Failure> {
+    let [signing, token] = wanted(settings);
+    let key = SigningKey::from_file_contents(algorithm(settings), &signing.read()?);
+    let ring = token_keys::parse(&token.read()?);
+    Ok(KeysInUse {
+        signing: key.map_err(|error| signing.wrong(&error))?,
+        ring: ring.map_err(|error| token.wrong(&error))?,
+    })
+}

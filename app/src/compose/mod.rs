@@ -1,0 +1,134 @@
+//! Who is chosen: the only place that names concrete adapters.
+//!
+//! A new store is one more variant of [`Store`], and one more arm in `store::open`.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use regrant_adapters::inbound::http::{HttpOptions, Peer, router};
+use regrant_adapters::outbound::events::LogEvents;
+use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtOptions, SigningKey};
+use regrant_adapters::outbound::passwords::Argon2Passwords;
+use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
+use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
+use regrant_domain::ports::{Ids as _, TokenCodec};
+use regrant_domain::token_key::TokenKeyRing;
+use regrant_domain::usecases::explain::Explain;
+use regrant_domain::usecases::sweep::Sweep;
+use regrant_domain::usecases::{Ports, UseCases};
+
+use crate::failure::Failure;
+use crate::settings::{AccessToken, RefreshFormat, Server, Settings, Store};
+
+pub mod keys;
+pub mod store;
+
+/// What a composition is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve: on a first run, what is missing is made.
+    Serve,
+    /// To look at, or to tidy, what is there: nothing is made.
+    Tend,
+}
+
+/// Everything that a command needs, on an open store.
+pub struct App {
+    /// What requests can do.
+    pub use_cases: UseCases,
+    /// Forgetting what is over.
+    pub sweep: Sweep,
+    /// Explaining a token.
+    pub explain: Explain,
+    /// What was made because it was missing, in words.
+    pub made: Vec<String>,
+    store: store::Open,
+}
+
+/// Opens the store, reads the keys, and puts everything together.
+///
+/// # Errors
+/// [`Failure`] names the file or setting.
+pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure> {
+    let mut made = Vec::new();
+    let store = store::open(settings, purpose, &mut made).await?;
+    let keys = keys::present(settings, purpose, &store, &mut made).await;
+    match keys.and_then(|keys| ports(settings, &store, keys)) {
+        Ok(ports) => Ok(App {
+            use_cases: UseCases::new(&ports, &settings.policies),
+            sweep: Sweep::new(ports.clone(), settings.sweep.retention),
+            explain: Explain::new(ports, settings.policies.refresh),
+            made,
+            store,
+        }),
+        Err(failure) => {
+            store.close().await;
+            Err(failure)
+        }
+    }
+}
+
+impl App {
+    /// The HTTP service.
+    pub fn router(&self, server: &Server) -> Router {
+        let ids = OsIds::new();
+        let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
+        options.body_limit = server.body_limit;
+        options.request_timeout = server.request_timeout;
+        router(self.use_cases.clone(), options)
+    }
+
+    /// Closes the store: what was acknowledged is there at the next start.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+/// Notes on a request where it came from.
+pub fn came_from(request: &mut Request, ip: IpAddr) {
+    request.extensions_mut().insert(Peer(ip));
+}
+
+fn ports(settings: &Settings, store: &store::Open, keys: keys::KeysInUse) -> Result<Ports, Failure> {
+    let randomness = Arc::new(OsRandomness);
+    let threads = settings.hashing.threads.and_then(NonZeroUsize::new);
+    let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    let passwords = Argon2Passwords::new(threads, settings.hashing.queue, randomness.clone()).map_err(|error| {
+        Failure::new("the threads that hash passwords cannot be started")
+            .because(&error)
+            .advise("set password.hash_threads to a smaller number")
+    })?;
+    let (users, sessions) = store.ports();
+    Ok(Ports {
+        users,
+        sessions,
+        access_tokens: Arc::new(access_tokens(&settings.access_token, keys.signing)),
+        codec: codec(settings.refresh_format, Arc::new(keys.ring)),
+        passwords: Arc::new(passwords),
+        clock: Arc::new(SystemClock::new()),
+        ids: Arc::new(OsIds::new()),
+        randomness,
+        events: Arc::new(LogEvents),
+    })
+}
+
+/// One arm per access token format.
+fn access_tokens(chosen: &AccessToken, signing: SigningKey) -> JwtAccessTokens {
+    match chosen {
+        AccessToken::Jwt { issuer, audience, .. } => {
+            let options = JwtOptions { issuer: issuer.clone(), audience: audience.clone() };
+            JwtAccessTokens::new(options, signing, Vec::new())
+        }
+    }
+}
+
+/// One arm per refresh token format.
+fn codec(format: RefreshFormat, ring: Arc<TokenKeyRing>) -> Arc<dyn TokenCodec> {
+    match format {
+        RefreshFormat::Labelled => Arc::new(LabelledCodec::new(ring)),
+        RefreshFormat::Bare => Arc::new(BareCodec::new(ring)),
+    }
+}

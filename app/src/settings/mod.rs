@@ -1,0 +1,200 @@
+//! What the operator chose: read once, checked whole, and turned into types.
+//!
+//! Deliberately absent: defaults in code (they are in `config/default.toml`, which is built in), and adapters: which
+//! store a [`Store`] stands for is known to `compose` only.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regrant_domain::usecases::Policies;
+
+mod duration;
+mod fault;
+mod layers;
+mod read;
+mod reader;
+mod show;
+
+pub use fault::{Fault, Faults};
+pub use layers::{BUILT_IN, File, Sources};
+
+/// Everything that can be chosen, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The HTTP server.
+    pub server: Server,
+    /// Folder of the embedded database and of generated keys.
+    pub data_dir: PathBuf,
+    /// Where users and sessions are kept.
+    pub store: Store,
+    /// How access tokens are made.
+    pub access_token: AccessToken,
+    /// How refresh tokens are written.
+    pub refresh_format: RefreshFormat,
+    /// What the domain decides by.
+    pub policies: Policies,
+    /// How passwords are hashed.
+    pub hashing: Hashing,
+    /// Where keys are.
+    pub keys: Keys,
+    /// When and what to forget.
+    pub sweep: Sweep,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Time for a request.
+    pub request_timeout: Duration,
+    /// Time for the head of a request.
+    pub header_timeout: Duration,
+    /// Longest body in bytes.
+    pub body_limit: usize,
+    /// Time for requests under way at a stop.
+    pub shutdown_grace: Duration,
+    /// Most connections at once.
+    pub max_connections: usize,
+}
+
+/// `[store]`: one variant per store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// In memory: lost at a stop.
+    Memory,
+    /// In a `SQLite` database.
+    Sqlite {
+        /// Its file.
+        file: PathBuf,
+    },
+}
+
+/// How refresh tokens are written: one variant per format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshFormat {
+    /// Hex secret, dot, signed label.
+    Labelled,
+    /// Hex secret only.
+    Bare,
+}
+
+/// `[access_token]`, as far as it is not policy: one variant per format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessToken {
+    /// A signed JWT.
+    Jwt {
+        /// How it is signed.
+        algorithm: Algorithm,
+        /// `iss`
+        issuer: String,
+        /// `aud`
+        audience: String,
+    },
+}
+
+/// How JWTs are signed (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the standards")]
+pub enum Algorithm {
+    Es256,
+    EdDsa,
+    Rs256,
+    Hs256,
+}
+
+/// `[password]`, as far as it is not policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hashing {
+    /// How many passwords are hashed at once; `None`: as many as there are cores.
+    pub threads: Option<usize>,
+    /// How many may wait.
+    pub queue: usize,
+}
+
+/// `[keys]`: which files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// The folder of generated keys.
+    pub dir: PathBuf,
+    /// The key that signs access tokens.
+    pub signing_key: KeyFile,
+    /// The keys that prove and derive refresh tokens.
+    pub token_key: KeyFile,
+}
+
+/// One key file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the operator named it. Only a file that nobody named is made on a first run: one that was named and is
+    /// not there is a mistake, such as a mount that is missing.
+    pub named: bool,
+}
+
+/// `[sweep]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// How often; `None`: only when asked.
+    pub every: Option<Duration>,
+    /// How long sessions that are over are kept.
+    pub retention: Duration,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// How much.
+    pub level: tracing::Level,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// See [`Log::format`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines of text.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A configuration that was read and checked.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it comes to.
+    pub settings: Settings,
+    merged: BTreeMap<String, config::Value>,
+}
+
+impl Loaded {
+    /// The merged configuration as TOML, with the comments of the built-in one; passwords are hidden. Where a value is
+    /// not the built-in one, a comment says where it comes from.
+    pub fn show(&self) -> String {
+        show::render(&self.merged)
+    }
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// [`Faults`]: every one of them.
+pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
+    let mut faults = Vec::new();
+    let merged = layers::merge(sources, &mut faults);
+    let mut reader = reader::Reader::new(&merged, faults);
+    let settings = read::settings(&mut reader);
+    let (_, faults) = reader.finish();
+    match settings {
+        Some(settings) if faults.is_empty() => Ok(Loaded { settings, merged }),
+        _ => Err(Faults(faults)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

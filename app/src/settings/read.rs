@@ -1,0 +1,277 @@
+//! Values to [`Settings`]: types, ranges, and what contradicts what.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use regrant_domain::policy::{
+    AccessPolicy, AfterWindow, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
+};
+use regrant_domain::usecases::Policies;
+use regrant_domain::usecases::register::TakenEmail;
+
+use super::reader::Choice::{Is, NotYet};
+use super::reader::Reader;
+use super::show::HIDDEN;
+use super::{
+    AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Server, Settings, Store, Sweep,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_hours(24);
+/// The longest life of a token or session: ten years.
+const LONGEST: Duration = Duration::from_hours(24 * 3650);
+
+/// Reads everything. The result counts only if the reader has no faults; `None`: it certainly has some.
+pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
+    let server = server(r);
+    let data_dir = folder(r, "data.dir");
+    let store = store(r, &data_dir);
+    users(r);
+    let (access_token, algorithm) = access_token(r);
+    let (refresh_format, refresh) = refresh_token(r);
+    let policies = Policies {
+        refresh,
+        access: AccessPolicy {
+            ttl: r.duration("access_token.ttl", SECOND..=30 * DAY),
+            email_claim: r.flag("access_token.email_claim"),
+        },
+        session: session(r),
+        password: PasswordPolicy { min_length: size(r, "password.min_length", 1..=64) },
+        taken_email: r.choice(
+            "users.sign_up_conflict",
+            &[("hide", Is(TakenEmail::Hide)), ("tell", Is(TakenEmail::Tell))],
+            TakenEmail::Hide,
+        ),
+    };
+    let threads = size(r, "password.hash_threads", 0..=256);
+    let hashing =
+        Hashing { threads: (threads > 0).then_some(threads), queue: size(r, "password.hash_queue", 0..=10_000) };
+    let keys = keys(r, &data_dir, algorithm);
+    let sweep = sweep(r);
+    let log = log(r);
+    Some(Settings {
+        server: server?,
+        data_dir,
+        store: store?,
+        access_token,
+        refresh_format,
+        policies,
+        hashing,
+        keys,
+        sweep,
+        log,
+    })
+}
+
+fn size(r: &mut Reader<'_>, key: &'static str, range: RangeInclusive<u32>) -> usize {
+    usize::try_from(r.number(key, range)).unwrap_or(usize::MAX)
+}
+
+fn server(r: &mut Reader<'_>) -> Option<Server> {
+    let accepted = "an IP address and a port, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::1]:8080\"";
+    let listen = r.parsed("server.listen", str::parse::<SocketAddr>, accepted);
+    let request_timeout = r.duration("server.request_timeout", SECOND..=Duration::from_mins(10));
+    let header_timeout = r.duration("server.header_timeout", SECOND..=Duration::from_mins(10));
+    let body_limit = size(r, "server.body_limit", 1024..=16 * 1024 * 1024);
+    let shutdown_grace = r.duration("server.shutdown_grace", Duration::ZERO..=Duration::from_hours(1));
+    let max_connections = size(r, "server.max_connections", 1..=100_000);
+    Some(Server { listen: listen?, request_timeout, header_timeout, body_limit, shutdown_grace, max_connections })
+}
+
+fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {
+    let path = r.text(key);
+    if path.is_empty() && r.sound(&[key]) {
+        r.fault(key, "it is empty", "expected the path of a folder; \".\" is where Regrant is started");
+    }
+    PathBuf::from(path)
+}
+
+/// A store kind of `[store]` or `[users]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Only in `[users]`: with the sessions.
+    WithSessions,
+    Memory,
+    Sqlite,
+}
+
+fn store(r: &mut Reader<'_>, data_dir: &Path) -> Option<Store> {
+    let words = [("sqlite", Is(Kind::Sqlite)), ("memory", Is(Kind::Memory)), ("postgres", NotYet), ("redis", NotYet)];
+    let kind = r.choice("store.kind", &words, Kind::Memory);
+    let url = r.text("store.url");
+    if !r.sound(&["store.kind", "store.url"]) {
+        return None;
+    }
+    if url.contains(HIDDEN) {
+        let accepted = "write the real one, or set the environment variable REGRANT__STORE__URL";
+        r.fault("store.url", "its password was hidden when the configuration was printed", accepted);
+        return None;
+    }
+    match kind {
+        Kind::Sqlite if url.is_empty() => Some(Store::Sqlite { file: data_dir.join("regrant.db") }),
+        Kind::Sqlite => r
+            .parsed("store.url", sqlite_file, "\"sqlite:\" and the path of a file, or nothing: under data.dir")
+            .map(|file| Store::Sqlite { file }),
+        Kind::Memory | Kind::WithSessions if url.is_empty() => Some(Store::Memory),
+        Kind::Memory | Kind::WithSessions => {
+            r.fault("store.url", "it is set, but store.kind is \"memory\"", "expected nothing");
+            None
+        }
+    }
+}
+
+/// `sqlite:PATH`, `sqlite://PATH`, or a plain path.
+fn sqlite_file(url: &str) -> Result<PathBuf, &'static str> {
+    let path = match url.split_once(':') {
+        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+        Some((scheme, rest)) if scheme.len() > 1 && rest.starts_with("//") => {
+            return Err("it names another kind of store");
+        }
+        _ => url,
+    };
+    match path {
+        "" => Err("it names no file"),
+        ":memory:" => Err("a database in memory is store.kind = \"memory\""),
+        _ if path.contains('?') => Err("options after a question mark are not supported"),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
+/// Users live with the sessions: other places come with the Redis store, where they are needed.
+fn users(r: &mut Reader<'_>) {
+    let words = [
+        ("", Is(Kind::WithSessions)),
+        ("sqlite", Is(Kind::Sqlite)),
+        ("memory", Is(Kind::Memory)),
+        ("postgres", NotYet),
+        ("redis", NotYet),
+    ];
+    let kind = r.choice("users.kind", &words, Kind::WithSessions);
+    let (url, sessions) = (r.text("users.url"), r.text("store.kind"));
+    if !r.sound(&["users.kind", "users.url"]) {
+        return;
+    }
+    match kind {
+        Kind::WithSessions if sessions == "redis" => {
+            let accepted = "expected where users live: a Redis store keeps only sessions";
+            r.fault("users.kind", "it is empty, but store.kind is \"redis\"", accepted);
+        }
+        Kind::WithSessions if !url.is_empty() => {
+            r.fault("users.url", "it is set, but users.kind is empty", "expected users.kind beside it");
+        }
+        Kind::Memory | Kind::Sqlite if sessions != "redis" => {
+            let accepted = "expected nothing: users live with the sessions unless store.kind is \"redis\"";
+            r.fault("users.kind", "it is set", accepted);
+        }
+        _ => {}
+    }
+}
+
+fn access_token(r: &mut Reader<'_>) -> (AccessToken, Algorithm) {
+    r.choice("access_token.format", &[("jwt", Is(())), ("opaque", NotYet)], ());
+    let algorithms = [
+        ("ES256", Is(Algorithm::Es256)),
+        ("EdDSA", Is(Algorithm::EdDsa)),
+        ("RS256", Is(Algorithm::Rs256)),
+        ("HS256", Is(Algorithm::Hs256)),
+    ];
+    let algorithm = r.choice("access_token.algorithm", &algorithms, Algorithm::Es256);
+    let named = |name: String| if name.is_empty() { "regrant".to_owned() } else { name };
+    let issuer = named(r.text("access_token.issuer"));
+    let audience = named(r.text("access_token.audience"));
+    (AccessToken::Jwt { algorithm, issuer, audience }, algorithm)
+}
+
+fn refresh_token(r: &mut Reader<'_>) -> (RefreshFormat, RefreshPolicy) {
+    let formats = [
+        ("labelled", Is(RefreshFormat::Labelled)),
+        ("bare", Is(RefreshFormat::Bare)),
+        ("opaque", NotYet),
+        ("jwt", NotYet),
+    ];
+    let format = r.choice("refresh_token.format", &formats, RefreshFormat::Labelled);
+    let policy = RefreshPolicy {
+        ttl: r.duration("refresh_token.ttl", SECOND..=LONGEST),
+        rotate: r.flag("refresh_token.rotate"),
+        replay_window: r.duration("refresh_token.replay_window", Duration::ZERO..=RefreshPolicy::MAX_REPLAY_WINDOW),
+        strict: r.flag("refresh_token.strict"),
+        after_window: r.choice(
+            "refresh_token.after_window",
+            &[("end", Is(AfterWindow::End)), ("reissue", Is(AfterWindow::Reissue))],
+            AfterWindow::End,
+        ),
+        on_rollback: r.choice(
+            "refresh_token.on_rollback",
+            &[("heal", Is(OnRollback::Heal)), ("end", Is(OnRollback::End))],
+            OnRollback::Heal,
+        ),
+    };
+    if format == RefreshFormat::Bare && policy.rotate && r.sound(&["refresh_token.format", "refresh_token.rotate"]) {
+        r.fault(
+            "refresh_token.rotate",
+            "tokens of the format \"bare\" cannot rotate: a spent one could not be told from a forged one",
+            "expected rotate = false beside format = \"bare\", or another format",
+        );
+    }
+    (format, policy)
+}
+
+fn session(r: &mut Reader<'_>) -> SessionPolicy {
+    let when_full = [
+        ("end_oldest", Is(WhenFull::EndOldest)),
+        ("end_least_recent", Is(WhenFull::EndLeastRecent)),
+        ("deny", Is(WhenFull::Deny)),
+    ];
+    SessionPolicy {
+        max_age: r.duration("session.max_age", SECOND..=LONGEST),
+        max_per_user: NonZeroU32::new(r.number("session.max_per_user", 0..=10_000)),
+        when_full: r.choice("session.when_full", &when_full, WhenFull::EndOldest),
+    }
+}
+
+fn keys(r: &mut Reader<'_>, data_dir: &Path, algorithm: Algorithm) -> Keys {
+    let dir = Some(r.text("keys.dir")).filter(|dir| !dir.is_empty()).map_or_else(|| data_dir.to_owned(), PathBuf::from);
+    let mut file = |key, usual: &str| {
+        let name = r.text(key);
+        let named = !name.is_empty();
+        KeyFile { path: dir.join(if named { &name } else { usual }), named }
+    };
+    let usual = match algorithm {
+        Algorithm::Es256 => "access-es256.pem",
+        Algorithm::EdDsa => "access-eddsa.pem",
+        Algorithm::Rs256 => "access-rs256.pem",
+        Algorithm::Hs256 => "access-hs256.key",
+    };
+    let signing_key = file("keys.signing_key", usual);
+    let token_key = file("keys.token_key", "token.key");
+    if signing_key.path == token_key.path && r.sound(&["keys.signing_key", "keys.token_key"]) {
+        let key = if token_key.named { "keys.token_key" } else { "keys.signing_key" };
+        r.fault(key, "the signing key and the token key are one file", "expected two files");
+    }
+    Keys { dir, signing_key, token_key }
+}
+
+fn sweep(r: &mut Reader<'_>) -> Sweep {
+    let every = r.duration("sweep.every", Duration::ZERO..=7 * DAY);
+    let retention = r.duration("sweep.retention", Duration::ZERO..=LONGEST);
+    Sweep { every: (!every.is_zero()).then_some(every), retention }
+}
+
+fn log(r: &mut Reader<'_>) -> Log {
+    use tracing::Level;
+    let levels = [
+        ("error", Is(Level::ERROR)),
+        ("warn", Is(Level::WARN)),
+        ("info", Is(Level::INFO)),
+        ("debug", Is(Level::DEBUG)),
+        ("trace", Is(Level::TRACE)),
+    ];
+    let formats = [("human", Is(LogFormat::Human)), ("json", Is(LogFormat::Json))];
+    Log {
+        level: r.choice("log.level", &levels, Level::INFO),
+        format: r.choice("log.format", &formats, LogFormat::Human),
+    }
+}

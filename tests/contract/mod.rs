@@ -20,6 +20,7 @@ mod users;
 
 use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::redis::{RedisOptions, RedisStore};
+use regrant_adapters::outbound::sqlite::SqliteStore;
 
 use bench::Bench;
 
@@ -113,6 +114,7 @@ contract!(memory_for_sessions_only, crate::contract::memory_store_for_sessions_o
 contract!(redis, crate::contract::redis_store);
 contract!(redis_cluster, crate::contract::redis_cluster_store);
 contract!(redis_sentinel, crate::contract::redis_sentinel_store);
+contract!(sqlite, crate::contract::sqlite_store);
 
 async fn memory_store() -> Bench {
     Bench::of(MemoryStore::default())
@@ -143,4 +145,11 @@ async fn redis(name: &str, url: fn() -> String) -> Option<Bench> {
     let sessions = std::sync::Arc::new(RedisStore::connect(&options).await.unwrap());
     let other = RedisStore::connect(&options).await.unwrap();
     Some(Bench::of_two(sessions, std::sync::Arc::new(MemoryStore::default())).with_other(other))
+}
+
+async fn sqlite_store() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("regrant.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    Bench::of(store).with_other(SqliteStore::open(&path).await.unwrap()).keeping(folder)
 }

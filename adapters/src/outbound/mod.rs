@@ -5,6 +5,7 @@ pub mod memory;
 pub mod passwords;
 pub mod postgres;
 pub mod redis;
+pub mod sql;
 pub mod sqlite;
 pub mod system;
 pub mod token_codec;

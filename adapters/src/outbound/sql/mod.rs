@@ -1,0 +1,9 @@
+//! What the SQL stores share: reading rows whole, and where their schema stands.
+//!
+//! Deliberately absent: any store, connection or statement. This knows plain values only.
+
+mod rows;
+mod schema;
+
+pub use rows::{ImpossibleRow, RawSession, RawUser};
+pub use schema::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};

@@ -48,14 +48,12 @@ impl Bench {
     }
 
     /// With a second handle to the same sessions.
-    #[allow(dead_code, reason = "for stores outside this process")]
     pub(crate) fn with_other(mut self, other: impl SessionRepository + 'static) -> Self {
         self.other = Arc::new(other);
         self
     }
 
     /// With something that must live as long as the store.
-    #[allow(dead_code, reason = "for stores outside this process")]
     pub(crate) fn keeping(mut self, keep: impl Any + Send + Sync) -> Self {
         self.keep = Box::new(keep);
         self

@@ -20,6 +20,7 @@ mod users;
 
 use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::postgres::{PostgresOptions, PostgresStore};
+use regrant_adapters::outbound::sqlite::SqliteStore;
 
 use bench::Bench;
 
@@ -111,6 +112,7 @@ macro_rules! contract {
 contract!(memory, crate::contract::memory_store);
 contract!(memory_for_sessions_only, crate::contract::memory_store_for_sessions_only);
 contract!(postgres, crate::contract::postgres_store);
+contract!(sqlite, crate::contract::sqlite_store);
 
 async fn memory_store() -> Bench {
     Bench::of(MemoryStore::default())
@@ -130,4 +132,11 @@ async fn postgres_store() -> Option<Bench> {
     let store = PostgresStore::connect(&options).await.unwrap();
     let other = PostgresStore::connect(&options).await.unwrap();
     Some(Bench::of(store).with_other(other))
+}
+
+async fn sqlite_store() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("regrant.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    Bench::of(store).with_other(SqliteStore::open(&path).await.unwrap()).keeping(folder)
 }

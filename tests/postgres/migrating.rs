@@ -1,8 +1,9 @@
 //! The schema goes up and down, and says where it stands.
 
-use regrant_adapters::outbound::postgres::schema::{self, Rows, SchemaError};
+use regrant_adapters::outbound::postgres::schema::{self, SchemaError};
 use regrant_adapters::outbound::postgres::{PostgresStore, StartError};
-use regrant_domain::ports::{SessionRepository as _, UserRepository as _};
+use regrant_adapters::outbound::sql::MigrationStatus;
+use regrant_domain::ports::{PortError, SessionRepository as _, UserRepository as _};
 use sqlx::{Connection as _, Executor as _};
 
 use super::{connect, database, find, look, options, rotate};
@@ -15,21 +16,19 @@ async fn refused(url: &str) -> SchemaError {
     }
 }
 
+fn applied(all: &[MigrationStatus]) -> Vec<bool> {
+    all.iter().map(|migration| migration.applied).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn down_refuses_to_lose_rows_unless_told_and_up_makes_a_schema_that_works() {
+async fn the_schema_goes_up_and_down_and_up_with_rows_in_it() {
     let Some(url) = database().await else { return };
     let options = options(&url, 2);
-    let applied = |all: Vec<regrant_adapters::outbound::sql::MigrationStatus>| -> Vec<bool> {
-        all.iter().map(|migration| migration.applied).collect()
-    };
-    assert_eq!(applied(schema::status(&options).await.unwrap()), [false]);
-    assert_eq!(schema::up(&options).await.unwrap(), [1]);
-    assert_eq!(schema::up(&options).await.unwrap(), [0_i64; 0]);
-    assert_eq!(applied(schema::status(&options).await.unwrap()), [true]);
-    schema::down(&options, 0, Rows::Keep).await.unwrap();
-    assert_eq!(applied(schema::status(&options).await.unwrap()), [false]);
-
+    assert_eq!(applied(&schema::status(&options).await.unwrap()), [false]);
+    assert_eq!(applied(&schema::up(&options, None).await.unwrap()), [true]);
+    assert_eq!(applied(&schema::up(&options, Some(1)).await.unwrap()), [true]);
     for round in 0..2 {
+        assert_eq!(applied(&schema::status(&options).await.unwrap()), [round == 0]);
         let store = connect(&url, 2).await;
         assert!(store.is_empty().await.unwrap(), "round {round}");
         let user = a_user();
@@ -37,18 +36,18 @@ async fn down_refuses_to_lose_rows_unless_told_and_up_makes_a_schema_that_works(
         let new = a_session(user.id);
         store.open(new.clone()).await.unwrap();
         let now = rotate(&store, &as_opened(&new), minutes(1)).await;
-        let refusal = schema::down(&options, 0, Rows::Keep).await.unwrap_err();
-        assert!(matches!(refusal, StartError::Schema(SchemaError::WouldLose { users: 1, sessions: 1 })), "{refusal}");
+        assert_eq!(applied(&schema::down(&options, 0).await.unwrap()), [true]);
         assert_eq!(find(&store, new.session.id).await.unwrap(), Some(now));
+        assert_eq!(applied(&schema::down(&options, 1).await.unwrap()), [false]);
+        assert!(matches!(find(&store, new.session.id).await, Err(PortError::Corrupt { .. })), "and not: unknown");
         store.close().await;
-        schema::down(&options, 0, Rows::Lose).await.unwrap();
     }
     let mut connection = look(&url).await;
     let left: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
         .fetch_all(&mut connection)
         .await
         .unwrap();
-    assert_eq!(left, ["_sqlx_migrations"]);
+    assert_eq!(left, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,8 +59,8 @@ async fn a_schema_of_another_version_is_told_not_guessed() {
     connection.execute(later).await.unwrap();
     let why = refused(&url).await;
     assert!(matches!(why, SchemaError::Ahead { have: 2, want: 1 }) && why.to_string().contains("newer"), "{why}");
-    assert!(schema::up(&options(&url, 2)).await.is_err());
-    assert!(schema::down(&options(&url, 2), 0, Rows::Lose).await.is_err());
+    assert!(schema::up(&options(&url, 2), None).await.is_err());
+    assert!(schema::down(&options(&url, 2), 1).await.is_err());
 
     // As an earlier version would have left it: something, but not what is needed.
     connection.execute("UPDATE _sqlx_migrations SET version = 0 WHERE version = 2").await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use regrant_adapters::outbound::postgres::PostgresStore;
 use regrant_domain::ports::{SessionRepository as _, UserRepository as _};
 use regrant_domain::session::{Device, Snapshot};
-use sqlx::{Executor as _, PgConnection, Row as _};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::{connect, database, look, rotate};
 use crate::contract::bench::{a_session, a_user, as_opened, minutes};

@@ -9,9 +9,9 @@ use sqlx::postgres::PgRow;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Decode, Postgres, Row as _, Type};
 
-use super::super::sql::{RawSession, RawUser};
 use super::corrupt;
 use super::errors::port_error;
+use crate::outbound::sql::{RawSession, RawUser};
 
 /// An instant as an argument.
 pub(super) fn instant(at: Timestamp) -> DateTime<Utc> {

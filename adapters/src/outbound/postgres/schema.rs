@@ -1,11 +1,11 @@
 //! The schema: where a database stands, and how it gets from one version to another. Whoever migrates holds an advisory
 //! lock, so that servers which start side by side do it once.
 
-use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
-use super::super::sql::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};
 use super::{PostgresOptions, StartError, lone_connection};
+use crate::outbound::sql::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};
 
 /// Every migration, in order.
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -43,31 +43,12 @@ pub enum SchemaError {
          `options[search_path]`), of its own"
     )]
     Taken(String),
-    /// Going down would delete what is kept.
-    #[error(
-        "going down would delete {users} users and {sessions} sessions: make a backup, then say that they may be lost"
-    )]
-    WouldLose {
-        /// How many users.
-        users: i64,
-        /// How many sessions.
-        sessions: i64,
-    },
     /// A migration failed; it was taken back.
     #[error("the schema could not be changed: {0}")]
     Failed(#[from] MigrateError),
     /// Could not find out.
     #[error("the schema could not be read: {0}")]
     Unreadable(#[from] sqlx::Error),
-}
-
-/// What is to happen to rows that a migration down deletes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// Refuse while there are any.
-    Keep,
-    /// Delete them.
-    Lose,
 }
 
 /// Every migration that is known or applied, in order.
@@ -81,26 +62,28 @@ pub async fn status(options: &PostgresOptions) -> Result<Vec<MigrationStatus>, S
     Ok(statuses(MIGRATIONS, &applied?))
 }
 
-/// Applies what is missing, and says what that was.
+/// Applies what the database lacks, up to and including version `to` (`None`: everything), and says where it stands then.
+/// All or nothing.
 ///
 /// # Errors
-/// [`StartError`]: nothing of the migration that failed was applied.
-pub async fn up(options: &PostgresOptions) -> Result<Vec<i64>, StartError> {
+/// [`StartError`]; the database is as it was.
+pub async fn up(options: &PostgresOptions, to: Option<i64>) -> Result<Vec<MigrationStatus>, StartError> {
     let mut connection = lone_connection(options).await?;
-    let done = apply(&mut connection).await;
+    let done = apply(&mut connection, to).await;
     let _ = connection.close().await;
-    Ok(done?)
+    Ok(statuses(MIGRATIONS, &done?))
 }
 
-/// Takes back every migration after `target`; 0 takes back all.
+/// Takes the last `steps` migrations back **and their data with them**, and says where the database stands then. All or
+/// nothing.
 ///
 /// # Errors
-/// [`StartError`]: nothing of the migration that failed was taken back.
-pub async fn down(options: &PostgresOptions, target: i64, rows: Rows) -> Result<(), StartError> {
+/// [`StartError`]; the database is as it was.
+pub async fn down(options: &PostgresOptions, steps: u32) -> Result<Vec<MigrationStatus>, StartError> {
     let mut connection = lone_connection(options).await?;
-    let done = take_back(&mut connection, target, rows).await;
+    let done = take_back(&mut connection, steps).await;
     let _ = connection.close().await;
-    Ok(done?)
+    Ok(statuses(MIGRATIONS, &done?))
 }
 
 /// Creates the schema where there is none; otherwise compares it with what this version needs. Changing a schema that
@@ -111,7 +94,7 @@ pub(super) async fn create_or_compare(options: &PostgresOptions) -> Result<(), S
         let applied = applied(&mut connection).await?;
         match schema_state(MIGRATIONS, &applied) {
             SchemaState::Current => Ok(()),
-            SchemaState::Behind { .. } if applied.is_empty() => apply(&mut connection).await.map(drop),
+            SchemaState::Behind { .. } if applied.is_empty() => apply(&mut connection, None).await.map(drop),
             SchemaState::Behind { have, want } => Err(SchemaError::Behind { have, want }),
             SchemaState::Ahead { have, want } => Err(SchemaError::Ahead { have, want }),
         }
@@ -121,54 +104,65 @@ pub(super) async fn create_or_compare(options: &PostgresOptions) -> Result<(), S
     Ok(done?)
 }
 
+/// Without locks of its own: whoever runs it holds one.
 fn migrations() -> Migrator {
-    migrator(MIGRATIONS)
+    let mut migrations = migrator(MIGRATIONS);
+    migrations.set_locking(false);
+    migrations
 }
 
+/// The versions that were applied, in order.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, SchemaError> {
-    let table = migrations().table_name;
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(table.as_ref())
-        .fetch_one(&mut *connection)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
     if !exists {
         return Ok(Vec::new());
     }
-    let applied = connection.list_applied_migrations(&table).await?;
-    Ok(applied.into_iter().map(|migration| migration.version).collect())
+    Ok(sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version").fetch_all(connection).await?)
 }
 
-async fn apply(connection: &mut PgConnection) -> Result<Vec<i64>, SchemaError> {
-    // Held until the connection closes, whatever happens.
-    connection.lock().await?;
-    let before = applied(connection).await?;
-    if let SchemaState::Ahead { have, want } = schema_state(MIGRATIONS, &before) {
-        return Err(SchemaError::Ahead { have, want });
-    }
+/// Any number, as long as every version of Regrant has the same.
+const LOCK: i64 = 0x0052_6567_7261_6e74;
+
+/// Begins a change of the schema, alone: the lock goes with the transaction, however that ends.
+async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, SchemaError> {
+    let mut tx = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    Ok(tx)
+}
+
+async fn apply(connection: &mut PgConnection, to: Option<i64>) -> Result<Vec<i64>, SchemaError> {
+    let mut tx = begin(connection).await?;
+    let before = applied(&mut tx).await?;
+    refuse_if_ahead(&before)?;
     if before.is_empty() {
-        refuse_strangers(connection).await?;
+        refuse_strangers(&mut tx).await?;
     }
-    migrations().run_direct(None, connection, false).await?;
-    Ok(applied(connection).await?.into_iter().filter(|version| !before.contains(version)).collect())
+    // Another process may have been first; then nothing is left to do.
+    migrations().run_direct(to, &mut *tx, false).await?;
+    let now = applied(&mut tx).await?;
+    tx.commit().await?;
+    Ok(now)
 }
 
-async fn take_back(connection: &mut PgConnection, target: i64, rows: Rows) -> Result<(), SchemaError> {
-    connection.lock().await?;
-    let before = applied(connection).await?;
-    if let SchemaState::Ahead { have, want } = schema_state(MIGRATIONS, &before) {
-        return Err(SchemaError::Ahead { have, want });
+async fn take_back(connection: &mut PgConnection, steps: u32) -> Result<Vec<i64>, SchemaError> {
+    let mut tx = begin(connection).await?;
+    let mut now = applied(&mut tx).await?;
+    refuse_if_ahead(&now)?;
+    now.truncate(now.len().saturating_sub(usize::try_from(steps).unwrap_or(usize::MAX)));
+    migrations().undo(&mut *tx, now.last().copied().unwrap_or(0)).await?;
+    if now.is_empty() {
+        tx.execute("DROP TABLE IF EXISTS _sqlx_migrations").await?;
     }
-    // The first migration's tables are all there is; later ones say for themselves what they lose.
-    if rows == Rows::Keep && target < 1 && before.contains(&1) {
-        let counts = "SELECT (SELECT count(*) FROM users) AS users, (SELECT count(*) FROM sessions) AS sessions";
-        let row = sqlx::query(counts).fetch_one(&mut *connection).await?;
-        let (users, sessions) = (row.try_get("users")?, row.try_get("sessions")?);
-        if users != 0 || sessions != 0 {
-            return Err(SchemaError::WouldLose { users, sessions });
-        }
+    tx.commit().await?;
+    Ok(now)
+}
+
+fn refuse_if_ahead(applied: &[i64]) -> Result<(), SchemaError> {
+    match schema_state(MIGRATIONS, applied) {
+        SchemaState::Ahead { have, want } => Err(SchemaError::Ahead { have, want }),
+        SchemaState::Current | SchemaState::Behind { .. } => Ok(()),
     }
-    migrations().undo(connection, target).await?;
-    Ok(())
 }
 
 /// Where no migration was applied, no table of these names can be Regrant's.

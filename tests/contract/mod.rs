@@ -124,8 +124,6 @@ contract!(redis_cluster, crate::contract::redis_cluster_store);
 contract!(redis_sentinel, crate::contract::redis_sentinel_store);
 contract!(sqlite, crate::contract::sqlite_store);
 contract!(postgres, crate::contract::postgres_store);
-contract!(postgres, crate::contract::postgres_store);
-contract!(sqlite, crate::contract::sqlite_store);
 
 async fn memory_store() -> Bench {
     Bench::of(MemoryStore::default())
@@ -175,11 +173,4 @@ async fn postgres_store() -> Option<Bench> {
     let store = PostgresStore::connect(&options).await.unwrap();
     let other = PostgresStore::connect(&options).await.unwrap();
     Some(Bench::of(store).with_other(other))
-}
-
-async fn sqlite_store() -> Bench {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("regrant.db");
-    let store = SqliteStore::open(&path).await.unwrap();
-    Bench::of(store).with_other(SqliteStore::open(&path).await.unwrap()).keeping(folder)
 }

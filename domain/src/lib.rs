@@ -7,6 +7,7 @@
 
 pub mod access_token;
 pub mod decide;
+pub mod event;
 pub mod ids;
 pub mod policy;
 #[expect(clippy::missing_errors_doc, reason = "the variants of PortError say it once for every port")]

@@ -152,7 +152,7 @@ impl Drop for Service {
     }
 }
 
-pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "the password of these tests";
 
 /// The embedded database of a service whose files are below `home`.
 pub(crate) fn database(home: &Path) -> PathBuf {

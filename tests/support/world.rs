@@ -96,7 +96,7 @@ impl World {
 }
 
 fn access_tokens() -> JwtAccessTokens {
-    let key = SigningKey::generate(Algorithm::Hs256).unwrap();
+    let key = SigningKey::generate(Algorithm::Hs256, &regrant_domain::testing::Counting::default()).unwrap();
     let key = SigningKey::from_file_contents(Algorithm::Hs256, &key).unwrap();
     JwtAccessTokens::new(JwtOptions { issuer: "https://issuer.test".into(), audience: "test".into() }, key, vec![])
 }

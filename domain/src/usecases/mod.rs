@@ -3,6 +3,7 @@
 //! Deliberately absent: HTTP, text formats, concrete stores. Time is read once per request and handed inwards.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::access_token::{AccessGrant, AccessToken};
 use crate::ids::{SessionId, UserId};
@@ -103,16 +104,24 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Makes an access token for a session.
-    fn grant_access(&self, policy: AccessPolicy, to: Grantee, now: Timestamp) -> Result<AccessToken, PortError> {
-        self.access_tokens.issue(&AccessGrant {
+    /// Makes an access token for a session, and says how long it lasts: in whole seconds from the second of `now`, as
+    /// `exp` is counted from `iat`.
+    fn grant_access(
+        &self,
+        policy: AccessPolicy,
+        to: Grantee,
+        now: Timestamp,
+    ) -> Result<(AccessToken, Duration), PortError> {
+        let access = self.access_tokens.issue(&AccessGrant {
             id: self.ids.access_token(),
             user: to.user,
             session: to.session,
             issued_at: now,
             expires_at: now.plus(policy.ttl).min(to.ends_at),
             email: to.email.filter(|_| policy.email_claim),
-        })
+        })?;
+        let lasts = access.expires_at.since(Timestamp::from_millis(now.seconds() * 1000));
+        Ok((access, Duration::from_secs(lasts.as_secs())))
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Refreshed {
 pub struct Granted {
     /// The new access token.
     pub access: AccessToken,
-    /// How long the access token lasts.
+    /// How long the access token lasts, in whole seconds.
     pub expires_in: Duration,
     /// The refresh token to use next; `None` where the presented one stays.
     pub refresh: Option<TokenText>,
@@ -238,10 +238,9 @@ impl Request<'_> {
             None
         };
         let grantee = Grantee { user: facts.user, session, ends_at: facts.ends_at, email };
-        let access = ports.grant_access(self.refresh.access, grantee, self.now)?;
+        let (access, expires_in) = ports.grant_access(self.refresh.access, grantee, self.now)?;
         let token_facts = TokenFacts { user: facts.user, expires_at: facts.expires_at };
         let refresh = next.map(|token| ports.codec.encode(&token, &token_facts)).transpose()?;
-        let expires_in = access.expires_at.since(self.now);
         Ok(Refreshed::Granted(Granted { access, expires_in, refresh, session }))
     }
 

@@ -107,9 +107,8 @@ impl SignIn {
         self.make_room(&user, id, now).await?;
         self.ports.events.record(Event::SessionOpened { user: user.id, session: id });
         let grantee = Grantee { user: user.id, session: id, ends_at, email: Some(user.email.clone()) };
-        let access = self.ports.grant_access(self.policy.access, grantee, now)?;
+        let (access, expires_in) = self.ports.grant_access(self.policy.access, grantee, now)?;
         let refresh = self.ports.codec.encode(&token, &TokenFacts { user: user.id, expires_at })?;
-        let expires_in = access.expires_at.since(now);
         Ok(SignedIn::Granted { user, tokens: Granted { access, expires_in, refresh: Some(refresh), session: id } })
     }
 

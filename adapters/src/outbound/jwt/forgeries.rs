@@ -8,6 +8,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, json};
 
 use super::tests::{KEYS, NOW, SESSION, USER, grant, key, tokens};
+use regrant_domain::testing::Counting;
+
 use super::*;
 
 fn unsigned(header: &str, claims: &str) -> String {
@@ -186,7 +188,7 @@ fn a_strange_kid_is_harmless_and_key_locations_are_never_followed() {
         assert_eq!(verify(&tokens, &forge(&key, &header, &claims)), FORGED, "{kid}");
     }
     // A key that the token brings along does not count, even under our name.
-    let theirs = SigningKey::generate(Algorithm::Es256).expect("a key");
+    let theirs = SigningKey::generate(Algorithm::Es256, &Counting::default()).expect("a key");
     let theirs = SigningKey::from_file_contents(Algorithm::Es256, &theirs).expect("a key");
     let jwk = theirs.verifying_key().public_jwk().expect("public");
     for kid in [key.verifying_key().kid(), theirs.verifying_key().kid()] {
@@ -201,7 +203,7 @@ fn a_strange_kid_is_harmless_and_key_locations_are_never_followed() {
 #[test]
 fn a_token_of_another_deployment_is_refused() {
     for algorithm in Algorithm::ALL {
-        let text = SigningKey::generate(algorithm).expect("a key");
+        let text = SigningKey::generate(algorithm, &Counting::default()).expect("a key");
         let theirs = SigningKey::from_file_contents(algorithm, &text).expect("a key");
         let options = JwtOptions { issuer: "https://auth.example".into(), audience: "api".into() };
         let token = JwtAccessTokens::new(options, theirs, vec![]).issue(&grant()).expect("issued");

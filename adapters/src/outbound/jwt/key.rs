@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use regrant_domain::ports::Randomness;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -120,8 +121,9 @@ impl SigningKey {
     /// The text of a key file with a new key. RSA keys have 2048 bits.
     ///
     /// # Errors
-    /// [`KeyGenerationFailed`] when the cryptographic library has no randomness to be had.
-    pub fn generate(algorithm: Algorithm) -> Result<Zeroizing<String>, KeyGenerationFailed> {
+    /// [`KeyGenerationFailed`] when there is no randomness to be had. (Key pairs are made by the cryptographic library,
+    /// which brings its own.)
+    pub fn generate(algorithm: Algorithm, random: &dyn Randomness) -> Result<Zeroizing<String>, KeyGenerationFailed> {
         Ok(match algorithm {
             Algorithm::Es256 => {
                 pem::write(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?.to_pkcs8v1()?.as_ref())
@@ -132,9 +134,8 @@ impl SigningKey {
                 pem::write(der.as_ref())
             }
             Algorithm::Hs256 => {
-                let mut secret = Zeroizing::new([0; MIN_SECRET]);
-                aws_lc_rs::rand::fill(&mut *secret)?;
-                Zeroizing::new(format!("{}\n", *Zeroizing::new(hex::encode(*secret))))
+                let secret = random.secret(MIN_SECRET).map_err(|_| KeyGenerationFailed)?;
+                Zeroizing::new(format!("{}\n", *Zeroizing::new(hex::encode(secret.expose()))))
             }
         })
     }

@@ -9,11 +9,13 @@ use serde_json::json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use regrant_domain::testing::Counting;
+
 use super::*;
 
 /// A key of each algorithm.
 pub(super) static KEYS: LazyLock<Vec<(Algorithm, String)>> = LazyLock::new(|| {
-    Algorithm::ALL.map(|algorithm| (algorithm, SigningKey::generate(algorithm).expect("a key").to_string())).to_vec()
+    Algorithm::ALL.map(|algorithm| (algorithm, SigningKey::generate(algorithm, &Counting::default()).expect("a key").to_string())).to_vec()
 });
 
 pub(super) fn key(algorithm: Algorithm) -> SigningKey {

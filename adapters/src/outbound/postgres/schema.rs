@@ -113,12 +113,18 @@ fn migrations() -> Migrator {
 
 /// The versions that were applied, in order.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, SchemaError> {
-    let exists: bool =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
-    if !exists {
+    if !is_there(connection, "_sqlx_migrations").await? {
         return Ok(Vec::new());
     }
     Ok(sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version").fetch_all(connection).await?)
+}
+
+/// Reads the catalog itself: `to_regclass` may answer from what this connection remembers, and "it is not there" would
+/// outlive the wait for another process that has just made it.
+async fn is_there(connection: &mut PgConnection, table: &str) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
+                              WHERE schemaname = ANY (current_schemas(false)) AND tablename = $1)";
+    sqlx::query_scalar(sql).bind(table).fetch_one(connection).await
 }
 
 /// Any number, as long as every version of Regrant has the same.
@@ -168,9 +174,7 @@ fn refuse_if_ahead(applied: &[i64]) -> Result<(), SchemaError> {
 /// Where no migration was applied, no table of these names can be Regrant's.
 async fn refuse_strangers(connection: &mut PgConnection) -> Result<(), SchemaError> {
     for table in ["users", "sessions", "refresh_tokens"] {
-        let taken: bool =
-            sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(&mut *connection).await?;
-        if taken {
+        if is_there(connection, table).await? {
             return Err(SchemaError::Taken(table.into()));
         }
     }

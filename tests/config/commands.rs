@@ -35,7 +35,8 @@ fn config_show_prints_a_file_that_can_be_used() {
 #[test]
 fn what_is_misspelt_on_the_command_line_answers_2_and_help_is_help() {
     let place = Place::new();
-    for args in [&["sevre"][..], &["--listne", "x"], &["migrate", "down", "--steps", "0"], &["migrate"], &["--config"]] {
+    for args in [&["sevre"][..], &["--listne", "x"], &["migrate", "down", "--steps", "0"], &["migrate"], &["--config"]]
+    {
         let told = place.run(args);
         assert_eq!(told.code, 2, "{args:?}: {}", told.err);
         assert!(!told.err.is_empty());
@@ -141,7 +142,11 @@ fn explain_refuses_what_is_no_token() {
     place.serve(&[]).stop();
     let told = place.run_with(&["explain"], &[], "hunter2");
     assert_eq!(told.code, 1);
-    assert!(told.err.contains("not a refresh token of this deployment") && !told.err.contains("hunter2"), "{}", told.err);
+    assert!(
+        told.err.contains("not a refresh token of this deployment") && !told.err.contains("hunter2"),
+        "{}",
+        told.err
+    );
     let told = place.refused(&["explain"], 1);
     assert!(told.contains("it is empty") && told.contains("regrant explain"), "{told}");
 }

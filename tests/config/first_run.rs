@@ -7,12 +7,9 @@ fn a_first_run_makes_private_files_and_says_which() {
     let place = Place::new();
     let serving = place.serve(&[]);
     assert_eq!(request(serving.addr, "GET", "/readyz", None, "").0, 200);
-    for (made, bits) in [
-        ("data", 0o700),
-        ("data/regrant.db", 0o600),
-        ("data/access-es256.pem", 0o600),
-        ("data/token.key", 0o600),
-    ] {
+    for (made, bits) in
+        [("data", 0o700), ("data/regrant.db", 0o600), ("data/access-es256.pem", 0o600), ("data/token.key", 0o600)]
+    {
         assert_eq!(mode(&place.path(made)), bits, "{made}");
         assert!(serving.greeting.contains(&format!(" ./{made}.\n")), "{made}: {}", serving.greeting);
     }
@@ -48,7 +45,8 @@ fn a_missing_key_is_not_replaced_once_there_are_users() {
         std::fs::rename(&path, &kept).unwrap();
 
         let told = place.refused(&["--listen", "127.0.0.1:0"], 1);
-        for part in [format!("./data/{key} is missing"), "put it back".into(), "regrant keys init".into(), loss.into()] {
+        for part in [format!("./data/{key} is missing"), "put it back".into(), "regrant keys init".into(), loss.into()]
+        {
             assert!(told.contains(&part), "{part}: {told}");
         }
         assert!(!path.exists());

@@ -41,10 +41,8 @@ fn a_later_layer_wins() {
 
 #[test]
 fn a_faulty_value_that_a_later_layer_replaces_does_no_harm() {
-    let sources = Sources {
-        variables: variables(&[("REGRANT__LOG__FORMAT", "json")]),
-        ..file("[log]\nformat = \"xml\"\n")
-    };
+    let sources =
+        Sources { variables: variables(&[("REGRANT__LOG__FORMAT", "json")]), ..file("[log]\nformat = \"xml\"\n") };
     assert_eq!(load(&sources).unwrap().settings.log.format, LogFormat::Json);
 }
 

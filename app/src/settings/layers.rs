@@ -172,6 +172,11 @@ impl TomlFile<'_> {
                 self.faults.push(fault(&full, &place, "there is no such key", suggest(mean)));
                 continue;
             }
+            if value.as_ref().is_table() {
+                // The layering would look into it, and lose where it comes from.
+                self.faults.push(fault(&full, &place, "found a table", "expected a single value"));
+                continue;
+            }
             self.layer.0.insert(full, Value::new(Some(&place), kind(value.into_inner())));
         }
     }
@@ -198,8 +203,8 @@ fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
     format!("{name}, line {line}")
 }
 
-/// A TOML value as the layering keeps it. No key takes a fraction, a date or a list: they stay text, or a list without
-/// elements, whose type is the fault that is told.
+/// A TOML value as the layering keeps it. No key takes a fraction, a date or a list: of those only the type is kept, for
+/// the fault that is told.
 fn kind(value: DeValue<'_>) -> ValueKind {
     match value {
         DeValue::String(text) => ValueKind::String(text.into_owned()),
@@ -210,8 +215,7 @@ fn kind(value: DeValue<'_>) -> ValueKind {
         DeValue::Float(number) => ValueKind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => ValueKind::Boolean(flag),
         DeValue::Datetime(_) => ValueKind::Nil,
-        DeValue::Array(_) => ValueKind::Array(Vec::new()),
-        DeValue::Table(_) => ValueKind::Table(Map::new()),
+        DeValue::Array(_) | DeValue::Table(_) => ValueKind::Array(Vec::new()),
     }
 }
 

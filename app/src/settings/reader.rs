@@ -165,7 +165,6 @@ impl<'a> Reader<'a> {
             Some(ValueKind::Float(number)) if number.is_nan() => "a number that is too large".to_owned(),
             Some(ValueKind::Float(number)) => format!("the number {number}"),
             Some(ValueKind::Array(_)) => "a list".to_owned(),
-            Some(ValueKind::Table(_)) => "a table".to_owned(),
             Some(_) => "a date or time".to_owned(),
             None => "nothing".to_owned(),
         };

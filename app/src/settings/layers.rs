@@ -8,7 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use config::{ConfigError, Map, Source, Value, ValueKind};
+use config::builder::DefaultState;
+use config::{ConfigBuilder, ConfigError, Map, Source, Value, ValueKind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -68,8 +69,8 @@ pub(super) fn merge(sources: &Sources, faults: &mut Vec<Fault>) -> BTreeMap<Stri
     let environment = environment_layer(&sources.variables, &known, faults);
     let flags = flags_layer(&sources.flags, faults);
     let layers = [built_in, file, environment, flags];
-    let builder = layers.into_iter().fold(config::Config::builder(), |builder, layer| builder.add_source(layer));
-    match builder.build() {
+    let builder = ConfigBuilder::<DefaultState>::default();
+    match layers.into_iter().fold(builder, ConfigBuilder::<DefaultState>::add_source).build() {
         Ok(config) => flatten(config.cache),
         Err(error) => {
             faults.push(fault("", BUILT_IN_NAME, error.to_string(), ""));

@@ -11,7 +11,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("server.listen", "8080", "found the number 8080", "text in quotation marks"),
     ("server.listen", "\"\"", "cannot be used", "\"127.0.0.1:8080\""),
     ("server.listen", "[\"127.0.0.1:8080\"]", "found a list", "text in quotation marks"),
-    ("server.listen", "{ port = 1 }", "found a table", "text in quotation marks"),
+    ("server.listen", "{ port = 1 }", "found a table", "a single value"),
     ("server.listen", "2026-11-21", "found a date or time", "text in quotation marks"),
     ("server.request_timeout", "\"0s\"", "\"0s\" is too short", "from 1s to 10m"),
     ("server.request_timeout", "\"11m\"", "\"11m\" is too long", "from 1s to 10m"),

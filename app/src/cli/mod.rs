@@ -24,14 +24,14 @@ Examples:
   REGRANT__ACCESS_TOKEN__TTL=15m regrant          one key from the environment
   printf %s \"$TOKEN\" | regrant explain            why is this refresh token refused?
 
-Configuration: built-in values, then the file (--config), then environment variables REGRANT__SECTION__KEY, then flags;
-later ones win.
+Configuration: built-in values, then the file (--config), then environment variables
+REGRANT__SECTION__KEY, then flags; later ones win.
 
-Exit codes: 0 done, 1 failed, 2 the command line or the configuration is at fault.";
+Exit codes: 0 done; 1 failed; 2 the command line or the configuration is at fault.";
 
 /// Signs people in and keeps them signed in: a self-hosted session service.
 #[derive(Debug, Parser)]
-#[command(name = "regrant", version, after_help = EXAMPLES, max_term_width = 120)]
+#[command(name = "regrant", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

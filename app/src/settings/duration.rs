@@ -85,6 +85,6 @@ mod tests {
             let duration = Duration::from_secs(seconds);
             assert_eq!(parse(&write(duration)), Ok(duration));
         }
-        assert_eq!(write(Duration::from_secs(300)), "5m");
+        assert_eq!(write(Duration::from_mins(5)), "5m");
     }
 }

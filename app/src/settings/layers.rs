@@ -8,7 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use config::{ConfigError, Map, Source, Value, ValueKind};
+use config::builder::DefaultState;
+use config::{ConfigBuilder, ConfigError, Map, Source, Value, ValueKind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -68,8 +69,8 @@ pub(super) fn merge(sources: &Sources, faults: &mut Vec<Fault>) -> BTreeMap<Stri
     let environment = environment_layer(&sources.variables, &known, faults);
     let flags = flags_layer(&sources.flags, faults);
     let layers = [built_in, file, environment, flags];
-    let builder = layers.into_iter().fold(config::Config::builder(), |builder, layer| builder.add_source(layer));
-    match builder.build() {
+    let builder = ConfigBuilder::<DefaultState>::default();
+    match layers.into_iter().fold(builder, ConfigBuilder::<DefaultState>::add_source).build() {
         Ok(config) => flatten(config.cache),
         Err(error) => {
             faults.push(fault("", BUILT_IN_NAME, error.to_string(), ""));
@@ -172,6 +173,11 @@ impl TomlFile<'_> {
                 self.faults.push(fault(&full, &place, "there is no such key", suggest(mean)));
                 continue;
             }
+            if value.as_ref().is_table() {
+                // The layering would look into it, and lose where it comes from.
+                self.faults.push(fault(&full, &place, "found a table", "expected a single value"));
+                continue;
+            }
             self.layer.0.insert(full, Value::new(Some(&place), kind(value.into_inner())));
         }
     }
@@ -198,8 +204,8 @@ fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
     format!("{name}, line {line}")
 }
 
-/// A TOML value as the layering keeps it. No key takes a fraction, a date or a list: they stay text, or a list without
-/// elements, whose type is the fault that is told.
+/// A TOML value as the layering keeps it. No key takes a fraction, a date or a list: of those only the type is kept, for
+/// the fault that is told.
 fn kind(value: DeValue<'_>) -> ValueKind {
     match value {
         DeValue::String(text) => ValueKind::String(text.into_owned()),
@@ -210,8 +216,7 @@ fn kind(value: DeValue<'_>) -> ValueKind {
         DeValue::Float(number) => ValueKind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => ValueKind::Boolean(flag),
         DeValue::Datetime(_) => ValueKind::Nil,
-        DeValue::Array(_) => ValueKind::Array(Vec::new()),
-        DeValue::Table(_) => ValueKind::Table(Map::new()),
+        DeValue::Array(_) | DeValue::Table(_) => ValueKind::Array(Vec::new()),
     }
 }
 

@@ -77,16 +77,15 @@ impl<'a> Reader<'a> {
 
     pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<u32>) -> u32 {
         let accepted = format!("a whole number from {} to {}", range.start(), range.end());
-        match self.kind(key) {
-            Some(ValueKind::I64(number)) => match u32::try_from(*number).ok().filter(|n| range.contains(n)) {
-                Some(number) => number,
-                None => {
-                    self.fault(key, format!("{number} is out of range"), format!("expected {accepted}"));
-                    *range.start()
-                }
-            },
-            other => self.type_fault(key, other, &accepted),
-        }
+        let number = match self.kind(key) {
+            Some(ValueKind::I64(number)) => *number,
+            other => return self.type_fault(key, other, &accepted),
+        };
+        let fitting = u32::try_from(number).ok().filter(|number| range.contains(number));
+        fitting.unwrap_or_else(|| {
+            self.fault(key, format!("{number} is out of range"), format!("expected {accepted}"));
+            *range.start()
+        })
     }
 
     pub(super) fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Duration {
@@ -165,7 +164,6 @@ impl<'a> Reader<'a> {
             Some(ValueKind::Float(number)) if number.is_nan() => "a number that is too large".to_owned(),
             Some(ValueKind::Float(number)) => format!("the number {number}"),
             Some(ValueKind::Array(_)) => "a list".to_owned(),
-            Some(ValueKind::Table(_)) => "a table".to_owned(),
             Some(_) => "a date or time".to_owned(),
             None => "nothing".to_owned(),
         };

@@ -145,7 +145,7 @@ mod tests {
         Arc::new(Argon2Passwords::new(parallelism, waiting, Arc::new(Counting::default())).expect("threads"))
     }
 
-    fn is_full<T>(result: Result<T, PortError>) -> bool {
+    fn is_full<T>(result: &Result<T, PortError>) -> bool {
         matches!(result, Err(PortError::Unavailable { what: "password hashing", .. }))
     }
 
@@ -190,12 +190,12 @@ mod tests {
     async fn beyond_those_at_work_and_those_that_wait_the_answer_is_no_at_once() {
         let passwords = passwords(2, 3);
         let (started, starts) = channel();
-        let mut releases = Vec::new();
+        let mut kept_back = Vec::new();
         let mut held = Vec::new();
         for _ in 0..2 {
             let (release, released) = channel::<()>();
             let (passwords, started) = (Arc::clone(&passwords), started.clone());
-            releases.push(release);
+            kept_back.push(release);
             held.push(tokio::spawn(async move {
                 passwords
                     .run(move |_| {
@@ -215,9 +215,9 @@ mod tests {
             })
             .collect();
         tokio::task::yield_now().await;
-        assert!(is_full(passwords.verify(password("x"), None).await));
-        assert!(is_full(passwords.hash(password("x")).await));
-        drop(releases);
+        assert!(is_full(&passwords.verify(password("x"), None).await));
+        assert!(is_full(&passwords.hash(password("x")).await));
+        drop(kept_back);
         for task in held {
             assert!(task.await.expect("no panic").is_ok());
         }
@@ -263,7 +263,7 @@ mod tests {
         let passwords = passwords(1, 1);
         for _ in 0..3 {
             let result = passwords.run::<()>(|_| panic!("on purpose")).await;
-            assert!(is_full(result));
+            assert!(is_full(&result));
         }
         assert!(passwords.hash(password("x")).await.is_ok());
     }

@@ -7,8 +7,8 @@ pub use crate::event::Event;
 
 use crate::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
 use crate::ids::{AccessTokenId, SessionId, UserId};
-use crate::reason::{EndReason, Refusal};
-use crate::refresh_token::{Generation, Held, LookupKey, Presented, Recent, RefreshToken, Spent, TokenState};
+use crate::reason::EndReason;
+use crate::refresh_token::{Held, LookupKey, Presented, Recent, RefreshToken, Spent, TokenState};
 use crate::secret::{Secret, TokenText};
 use crate::session::{Session, Snapshot};
 use crate::time::Timestamp;

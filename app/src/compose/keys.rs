@@ -175,7 +175,9 @@ impl Wanted<'_> {
 impl Make {
     fn text(self) -> Result<Zeroizing<String>, Failure> {
         match self {
-            Self::Signing(algorithm) => SigningKey::generate(algorithm).map_err(|error| Failure::of(&error)),
+            Self::Signing(algorithm) => {
+                SigningKey::generate(algorithm, &OsRandomness).map_err(|error| Failure::of(&error))
+            }
             Self::Token => token_keys::generate(FIRST_KEY, &OsRandomness).map_err(|error| Failure::of(&error)),
         }
     }

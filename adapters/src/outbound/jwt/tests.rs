@@ -15,7 +15,9 @@ use super::*;
 
 /// A key of each algorithm.
 pub(super) static KEYS: LazyLock<Vec<(Algorithm, String)>> = LazyLock::new(|| {
-    Algorithm::ALL.map(|algorithm| (algorithm, SigningKey::generate(algorithm, &Counting::default()).expect("a key").to_string())).to_vec()
+    Algorithm::ALL
+        .map(|algorithm| (algorithm, SigningKey::generate(algorithm, &Counting::default()).expect("a key").to_string()))
+        .to_vec()
 });
 
 pub(super) fn key(algorithm: Algorithm) -> SigningKey {

@@ -150,7 +150,7 @@ fn users(r: &mut Reader<'_>) {
         ("redis", NotYet),
     ];
     let kind = r.choice("users.kind", &words, Kind::WithSessions);
-    let (url, sessions) = (r.text("users.url"), r.text("store.kind"));
+    let (url, sessions) = (r.text("users.url"), r.word("store.kind"));
     if !r.sound(&["users.kind", "users.url"]) {
         return;
     }

@@ -57,6 +57,14 @@ impl<'a> Reader<'a> {
         keys.iter().all(|key| !self.faulty.contains(key))
     }
 
+    /// The text of a key that is read elsewhere, for a comparison; empty if it is none.
+    pub(super) fn word(&self, key: &str) -> &'a str {
+        match self.values.get(key).map(|value| &value.kind) {
+            Some(ValueKind::String(text)) => text,
+            _ => "",
+        }
+    }
+
     pub(super) fn text(&mut self, key: &'static str) -> String {
         match self.kind(key) {
             Some(ValueKind::String(text)) if text.contains('\0') => {

@@ -1,5 +1,14 @@
 //! One binary: linking is the slow part.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unchecked_time_subtraction,
+    reason = "a test fails by panicking, its helpers too; the lints know only `#[test]` itself"
+)]
+
 mod architecture;
 mod config;
 mod contract;

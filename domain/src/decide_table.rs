@@ -40,6 +40,7 @@ fn token(n: u32) -> RefreshToken {
     (1..=n).fold(first, |spent, m| ring().successor(&spent, Generation(m)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as requests carry it")]
 fn key(text: &str) -> Option<RetryKeyHash> {
     Some(RetryKey::parse(text).unwrap().hash_for(session_id()))
 }

@@ -71,7 +71,7 @@ impl Service {
         let child = command.stdout(File::create(&out).unwrap()).stderr(log).spawn().unwrap();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().unwrap();
         let mut service = Self { child, base: String::new(), home, http };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while service.base.is_empty() {
             let exited = service.child.try_wait().unwrap();
             assert!(exited.is_none() && Instant::now() < deadline, "not ready: {exited:?}\n{}", service.log());

@@ -81,7 +81,7 @@ async fn neither_the_files_nor_the_log_at_trace_contain_a_token_or_a_password() 
             secrets.extend(spellings(token.as_bytes()));
             if let Some(secret) = token.get(..64).and_then(|secret| hex::decode(secret).ok()) {
                 secrets.extend(spellings(&secret));
-                secrets.push(token[..64].as_bytes().to_vec());
+                secrets.push(token.as_bytes()[..64].to_vec());
             }
             // The signature of a JWT, or the label of a refresh token.
             secrets.push(token.rsplit('.').next().unwrap().as_bytes().to_vec());

@@ -18,11 +18,8 @@ async fn sessions(store: &PostgresStore, users: usize, each: usize) -> Vec<Snaps
         store.add(user.clone()).await.unwrap();
         for _ in 0..each {
             let mut new = a_session(user.id);
-            new.session.device = Device {
-                label: None,
-                user_agent: Some("curl/8.5.0".into()),
-                ip: Some("203.0.113.7".into()),
-            };
+            new.session.device =
+                Device { label: None, user_agent: Some("curl/8.5.0".into()), ip: Some("203.0.113.7".into()) };
             store.open(new.clone()).await.unwrap();
             all.push(as_opened(&new));
         }
@@ -85,15 +82,16 @@ async fn room_does_not_grow_with_the_number_of_refreshes() {
     assert!(sizes[3] < sizes[0] * 2, "{sizes:?}");
 }
 
-/// Makes 100,000 sessions of 33,000 users as the store does, and then refreshes each ten times in random order, with a
+/// Makes 100,000 sessions (with ids that begin with the time, RFC 9562 §5.7) of 33,000 users as the store does, and then refreshes each ten times in random order, with a
 /// commit after every hundred: by the server itself, because a hundred thousand sign-ins over the wire take their time.
 const MANY: &str = r"
 SET synchronous_commit = off;
 INSERT INTO users (id, email, password_hash, created_at, updated_at)
 SELECT gen_random_uuid(), n || '@example.org', repeat('x', 96), now(), now() FROM generate_series(1, 33000) n;
 CREATE TEMP TABLE made AS
-SELECT gen_random_uuid() AS id, u.id AS user_id, now() + random() * interval '30 days' AS at, random() AS place
-FROM users u, generate_series(1, 3);
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
+        || '8' || substr(md5(random()::text), 1, 15))::uuid AS id, user_id, at, at AS place
+FROM (SELECT u.id AS user_id, now() + random() * interval '30 days' AS at FROM users u, generate_series(1, 3)) s;
 INSERT INTO refresh_tokens (token, user_id, session_id, created_at, updated_at, expires_at, session_ends_at, check_at,
                             generation, secret_hash, recent)
 SELECT translate(rtrim(encode(uuid_send(id), 'base64'), '='), '+/', '-_'), user_id, id, at, at, at + interval '60 days',
@@ -143,6 +141,6 @@ async fn bytes_per_session() {
     let in_place: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
     let parts: Vec<_> = parts.into_iter().map(|(name, size)| format!("{name} {}", size / count)).collect();
     let told = format!("{count} sessions, {each} bytes each: {}; updates, in place: {in_place:?}", parts.join(", "));
-    assert!(each <= 600, "{told}");
+    assert!(each <= 700, "{told}");
     std::io::Write::write_all(&mut std::io::stderr(), format!("{told}\n").as_bytes()).unwrap();
 }

@@ -4,8 +4,8 @@
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 
-use crate::outbound::sql::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};
 use super::{PostgresOptions, StartError, lone_connection};
+use crate::outbound::sql::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};
 
 /// Every migration, in order.
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -113,9 +113,7 @@ fn migrations() -> Migrator {
 
 /// The versions that were applied, in order.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, SchemaError> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
+    let exists = has_table(connection, "_sqlx_migrations").await?;
     if !exists {
         return Ok(Vec::new());
     }
@@ -169,13 +167,16 @@ fn refuse_if_ahead(applied: &[i64]) -> Result<(), SchemaError> {
 /// Where no migration was applied, no table of these names can be Regrant's.
 async fn refuse_strangers(connection: &mut PgConnection) -> Result<(), SchemaError> {
     for table in ["users", "sessions", "refresh_tokens"] {
-        let taken: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(table)
-            .fetch_one(&mut *connection)
-            .await?;
+        let taken = has_table(connection, table).await?;
         if taken {
             return Err(SchemaError::Taken(table.into()));
         }
     }
     Ok(())
+}
+
+/// Asks the catalogue's rows. (`to_regclass` may answer from a cache, which a wait for an advisory lock does not renew.)
+async fn has_table(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = $1 AND pg_table_is_visible(oid))";
+    sqlx::query_scalar(SQL).bind(name).fetch_one(connection).await
 }

@@ -87,9 +87,7 @@ impl FromStr for Risk {
 
 /// Not the name of a [`Risk`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected fsync_off, full_page_writes_off, synchronous_commit_off, read_only, unlogged_tables or not_utf8"
-)]
+#[error("expected fsync_off, full_page_writes_off, synchronous_commit_off, read_only, unlogged_tables or not_utf8")]
 pub struct UnknownRisk;
 
 /// A risk that was found, and where.
@@ -111,7 +109,7 @@ impl fmt::Display for Fault {
 
 /// One line each.
 pub(super) fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("\n  - {fault}")).collect()
+    faults.iter().flat_map(|fault| ["\n  - ".into(), fault.to_string()]).collect()
 }
 
 const SETTINGS: &str = "\

@@ -13,8 +13,7 @@ const ADD: &str = "\
 INSERT INTO users (id, email, password_hash, session_epoch, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (email) DO NOTHING RETURNING true";
 
-const FIND: &str =
-    "SELECT id, email, password_hash, session_epoch, created_at, updated_at FROM users WHERE id = $1";
+const FIND: &str = "SELECT id, email, password_hash, session_epoch, created_at, updated_at FROM users WHERE id = $1";
 
 const FIND_BY_EMAIL: &str =
     "SELECT id, email, password_hash, session_epoch, created_at, updated_at FROM users WHERE email = $1";

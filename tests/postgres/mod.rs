@@ -1,11 +1,7 @@
 //! What only Postgres can be held to: updates in place, start-up checks, migrations, callers that hang up, outages,
 //! deadlocks, dumps. (What every store promises is in `contract`.)
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests panic to fail; the lint knows only `#[test]` itself"
-)]
+#![expect(clippy::unwrap_used, reason = "tests panic to fail; the lint knows only `#[test]` itself")]
 
 mod callers;
 mod deadlocks;

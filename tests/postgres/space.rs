@@ -82,15 +82,16 @@ async fn room_does_not_grow_with_the_number_of_refreshes() {
     assert!(sizes[3] < sizes[0] * 2, "{sizes:?}");
 }
 
-/// Makes 100,000 sessions of 33,000 users as the store does, and then refreshes each ten times in random order, with a
-/// commit after every hundred: by the server itself, because a hundred thousand sign-ins over the wire take their time.
+/// Makes 9,000 sessions (with ids that begin with the time, RFC 9562 §5.7) of 3,000 users as the store does, and then
+/// refreshes each ten times in random order, with a commit after every four: by the server itself, which is quicker.
 const MANY: &str = r"
 SET synchronous_commit = off;
 INSERT INTO users (id, email, password_hash, created_at, updated_at)
-SELECT gen_random_uuid(), n || '@example.org', repeat('x', 96), now(), now() FROM generate_series(1, 33000) n;
+SELECT gen_random_uuid(), n || '@example.org', repeat('x', 96), now(), now() FROM generate_series(1, 3000) n;
 CREATE TEMP TABLE made AS
-SELECT gen_random_uuid() AS id, u.id AS user_id, now() + random() * interval '30 days' AS at, random() AS place
-FROM users u, generate_series(1, 3);
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
+        || '8' || substr(md5(random()::text), 1, 15))::uuid AS id, user_id, at, at AS place
+FROM (SELECT u.id AS user_id, now() + random() * interval '30 days' AS at FROM users u, generate_series(1, 3)) s;
 INSERT INTO refresh_tokens (token, user_id, session_id, created_at, updated_at, expires_at, session_ends_at, check_at,
                             generation, secret_hash, recent)
 SELECT translate(rtrim(encode(uuid_send(id), 'base64'), '='), '+/', '-_'), user_id, id, at, at, at + interval '60 days',
@@ -113,14 +114,12 @@ BEGIN
                check_at = LEAST(check_at, expires_at + interval '1 hour')
         WHERE token = t AND generation = round - 1 AND revoked_at IS NULL;
         n := n + 1;
-        IF n % 100 = 0 THEN COMMIT; END IF;
+        IF n % 4 = 0 THEN COMMIT; END IF;
     END LOOP;
 END $$";
 
-/// The figure that the documentation gives: `cargo test -- --ignored bytes_per_session --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, of a minute"]
-async fn bytes_per_session() {
+async fn a_session_takes_less_than_700_bytes_after_ten_refreshes_indexes_included() {
     let Some(url) = database().await else { return };
     connect(&url, 2).await.close().await;
     let mut connection = look(&url).await;
@@ -140,6 +139,5 @@ async fn bytes_per_session() {
     let in_place: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
     let parts: Vec<_> = parts.into_iter().map(|(name, size)| format!("{name} {}", size / count)).collect();
     let told = format!("{count} sessions, {each} bytes each: {}; updates, in place: {in_place:?}", parts.join(", "));
-    assert!(each <= 600, "{told}");
-    std::io::Write::write_all(&mut std::io::stderr(), format!("{told}\n").as_bytes()).unwrap();
+    assert!(each <= 700, "{told}");
 }

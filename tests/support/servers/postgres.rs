@@ -39,8 +39,8 @@ pub(crate) struct Postgres {
     _lifeline: ChildStdin,
 }
 
-/// The server that all tests share which do not harm it. `None`: the environment names another.
-static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
+/// The server that all tests share which do not harm it, unless the environment names another.
+static SHARED: OnceLock<Postgres> = OnceLock::new();
 
 /// The URL of a database on the shared server that cases may use side by side.
 pub(crate) async fn shared_database() -> String {
@@ -67,17 +67,11 @@ async fn create_database(name: &str) {
 
 /// The URL of a database on the shared server.
 fn url_of(database: &str) -> String {
-    let shared = SHARED.get_or_init(|| std::env::var_os("REGRANT_TEST_POSTGRES_URL").is_none().then(Postgres::start));
-    match shared {
-        Some(server) => server.url(database),
-        None => {
-            let named = std::env::var("REGRANT_TEST_POSTGRES_URL").expect("it is text");
-            let (before, parameters) =
-                named.split_once('?').map_or((&*named, String::new()), |(b, p)| (b, format!("?{p}")));
-            let server = before.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-            format!("{server}/{database}{parameters}")
-        }
-    }
+    let named = std::env::var("REGRANT_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty());
+    let Some(named) = named else { return SHARED.get_or_init(Postgres::start).url(database) };
+    let (before, parameters) = named.split_once('?').unwrap_or((&named, ""));
+    let server = before.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    format!("{server}/{database}?{parameters}")
 }
 
 impl Postgres {

@@ -62,9 +62,9 @@ pub(super) fn failure(error: &Error) -> Failure {
 pub(super) fn leaves_connection_usable(error: &Error) -> bool {
     match code(error) {
         // A read-only server is one that lost its role in a failover; the next connection may reach the new primary.
-        Some("25006" | "26000" | "0A000") => false,
+        Some("25006" | "26000" | "0A000") | None => false,
+        // A statement that was given up (57014) is the one thing of its class that leaves the session as it was.
         Some(code) => code == "57014" || !matches!(&code[..2], "08" | "57" | "58" | "XX"),
-        None => false,
     }
 }
 

@@ -38,7 +38,7 @@ pub struct PostgresOptions {
     pub max_connections: u32,
     /// How long a request waits for a connection; at most [`PostgresOptions::MAX_ACQUIRE_TIMEOUT`] counts.
     pub acquire_timeout: Duration,
-    /// After how long the server gives a statement up. The client waits [half a second](work::GRACE) longer.
+    /// After how long the server gives a statement up. The client waits half a second longer.
     pub statement_timeout: Duration,
     /// What the start-up checks are to put up with.
     pub allow: Vec<Risk>,
@@ -123,8 +123,8 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
             .acquire_timeout(waits)
-            .max_lifetime(Duration::from_secs(30 * 60))
-            .idle_timeout(Duration::from_secs(10 * 60))
+            .max_lifetime(Duration::from_mins(30))
+            .idle_timeout(Duration::from_mins(10))
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
@@ -188,7 +188,7 @@ impl fmt::Debug for PostgresStore {
         f.debug_struct("PostgresStore")
             .field("connections", &self.pool.size())
             .field("idle", &self.pool.num_idle())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -113,18 +113,11 @@ fn migrations() -> Migrator {
 
 /// The versions that were applied, in order.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, SchemaError> {
-    if !is_there(connection, "_sqlx_migrations").await? {
+    let exists = has_table(connection, "_sqlx_migrations").await?;
+    if !exists {
         return Ok(Vec::new());
     }
     Ok(sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version").fetch_all(connection).await?)
-}
-
-/// Reads the catalog itself: `to_regclass` may answer from what this connection remembers, and "it is not there" would
-/// outlive the wait for another process that has just made it.
-async fn is_there(connection: &mut PgConnection, table: &str) -> Result<bool, sqlx::Error> {
-    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
-                              WHERE schemaname = ANY (current_schemas(false)) AND tablename = $1)";
-    sqlx::query_scalar(sql).bind(table).fetch_one(connection).await
 }
 
 /// Any number, as long as every version of Regrant has the same.
@@ -174,9 +167,16 @@ fn refuse_if_ahead(applied: &[i64]) -> Result<(), SchemaError> {
 /// Where no migration was applied, no table of these names can be Regrant's.
 async fn refuse_strangers(connection: &mut PgConnection) -> Result<(), SchemaError> {
     for table in ["users", "sessions", "refresh_tokens"] {
-        if is_there(connection, table).await? {
+        let taken = has_table(connection, table).await?;
+        if taken {
             return Err(SchemaError::Taken(table.into()));
         }
     }
     Ok(())
+}
+
+/// Asks the catalogue's rows. (`to_regclass` may answer from a cache, which a wait for an advisory lock does not renew.)
+async fn has_table(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = $1 AND pg_table_is_visible(oid))";
+    sqlx::query_scalar(SQL).bind(name).fetch_one(connection).await
 }

@@ -109,7 +109,7 @@ impl fmt::Display for Fault {
 
 /// One line each.
 pub(super) fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("\n  - {fault}")).collect()
+    faults.iter().flat_map(|fault| ["\n  - ".into(), fault.to_string()]).collect()
 }
 
 const SETTINGS: &str = "\

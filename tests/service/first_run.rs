@@ -25,6 +25,11 @@ fn the_printed_curl_lines_work_as_printed() {
     let script: Vec<&str> =
         printed.lines().map(str::trim).filter(|l| l.contains("curl ") || l.starts_with("REFRESH=")).collect();
     assert!(script.len() >= 4, "{printed}");
+    let readme = std::fs::read_to_string(super::root().join("README.md")).unwrap();
+    for line in &script {
+        let line = line.replace(&service.base, "http://127.0.0.1:8080");
+        assert!(readme.contains(&line), "README.md says something else than is printed: {line}");
+    }
     let out = Command::new("sh").arg("-euc").arg(script.join("\n")).output().unwrap();
     let text = String::from_utf8(out.stdout).unwrap();
     assert!(out.status.success(), "{text}{}", String::from_utf8_lossy(&out.stderr));

@@ -14,8 +14,9 @@
 //!    first party's successor, and
 //! 2. a token that was killed by a reissue is never used: whoever comes with it late ends the session.
 //! 3. A party whose newest token was used by another one, but not by itself before it got late, is never successful again
-//!    with any token (except through a reissue, for which 2 holds; a thief may steal anew). This follows from 1 for
-//!    consecutive tokens, and is checked as well because it is what the promise says.
+//!    with any token (unless it steals anew). This follows from 1 for consecutive tokens, and is checked as well because
+//!    it is what the promise says. Where late predecessors get a reissue, 1 and 2 are all there is: the reissue is a new
+//!    meeting on the token that was spent for it.
 //!
 //! A copied retry key counts as a meeting: it proves, wrongly, that the same party asks again. When the store loses
 //! writes, what it lost does not count as used; from then on, the same holds again.
@@ -52,9 +53,10 @@ pub(crate) fn check_answer(
     presented: &Presentation,
     verdict: &Verdict,
 ) {
+    let kept_writes = state.rollbacks == world.setup.rollbacks;
     let broken = match verdict {
         Verdict::Success(how, token, _) => [
-            (presented.after_end && world.setup.rollbacks == 0, Fault::I4),
+            (presented.after_end && (kept_writes || world.setup.ends_outlive_rollbacks), Fault::I4),
             (is_expired(world, state, presented.lag), Fault::I9),
             (*how == How::Replayed && state.store != *before, Fault::I9),
             (has_other_successor(world, state, presented.token, *how, *token), Fault::I2),
@@ -68,11 +70,17 @@ pub(crate) fn check_answer(
             (false, Fault::I2),
         ],
     };
-    if let Some((_, fault)) = broken.into_iter().find(|(is_broken, _)| *is_broken) {
-        state.fault.get_or_insert(fault);
-    }
+    note(world, state, &broken);
     if let Verdict::Success(how, token, _) = verdict {
         remember(world, state, before, presented, *how, *token);
+    }
+}
+
+/// Notes the first promise that was broken, of those that the world is held to.
+pub(crate) fn note(world: &World, state: &mut State, broken: &[(bool, Fault)]) {
+    let held_to = |fault| world.promises.contains(fault);
+    if let Some((_, fault)) = broken.iter().find(|(is_broken, fault)| *is_broken && held_to(fault)) {
+        state.fault.get_or_insert(*fault);
     }
 }
 
@@ -86,9 +94,7 @@ pub(crate) fn check_state(world: &World, before: &State, state: &mut State) {
         (has_two_ways_on(world, state), Fault::I1),
         (world.setup.never_signed_out && is_signed_out(world, state), Fault::I6),
     ];
-    if let Some((_, fault)) = broken.into_iter().find(|(is_broken, _)| *is_broken) {
-        state.fault.get_or_insert(fault);
-    }
+    note(world, state, &broken);
 }
 
 const fn says_ended(why: Why) -> bool {
@@ -97,7 +103,7 @@ const fn says_ended(why: Why) -> bool {
 
 /// I9, by clocks of its own.
 fn is_expired(world: &World, state: &State, lag: u8) -> bool {
-    let reached = |age: u8, end: u8| end != NEVER && age.saturating_sub(lag) >= end;
+    let reached = |age: i8, end: i8| end != NEVER && age - lag.cast_signed() >= end;
     reached(state.idle, world.setup.ttl) || reached(state.age, world.setup.max_age)
 }
 
@@ -128,7 +134,7 @@ fn is_conflict(world: &World, state: &State, before: &Store, presented: &Present
     let missed = newest.and_then(|newest| state.past(newest)).and_then(|past| past.spent).is_some_and(|spending| {
         of_another(&spending) && spending.users & party.bit() == 0 && !shares_key(state, party, newest, &spending)
     });
-    is_success && !is_reissue && missed // 3
+    is_success && missed && world.setup.after_window == AfterWindow::End // 3
 }
 
 fn newest_of(state: &State, party: Owner) -> Option<Token> {
@@ -147,7 +153,7 @@ fn shares_key(state: &State, party: Owner, token: Option<Token>, spending: &Spen
 fn remember(world: &World, state: &mut State, before: &Store, presented: &Presentation, how: How, given: Token) {
     let Presentation { party, token, key, lag, .. } = *presented;
     if how != How::Replayed {
-        state.idle = if world.setup.ttl == NEVER { 0 } else { lag };
+        state.idle = if world.setup.ttl == NEVER { 0 } else { lag.cast_signed() };
     }
     let first = Spending { by: party, age: lag, key, users: party.bit() };
     if how == How::Reissued {

@@ -107,10 +107,13 @@ impl fmt::Debug for Oracle {
 /// # Panics
 /// Never: a ring of one key has no two keys of one id.
 pub fn ring(source: u8) -> TokenKeyRing {
-    let Ok(ring) = TokenKeyRing::new(TokenKey::new(TokenKeyId(source), &[source + 9; TokenKey::LEN]), vec![]) else {
-        unreachable!("one key")
-    };
+    let Ok(ring) = TokenKeyRing::new(token_key(source), vec![]) else { unreachable!("one key") };
     ring
+}
+
+/// The token key of a source.
+pub fn token_key(source: u8) -> TokenKey {
+    TokenKey::new(TokenKeyId(source), &[source + 9; TokenKey::LEN])
 }
 
 impl Oracle {
@@ -193,7 +196,7 @@ impl Oracle {
             key: spent.retry_key.and_then(|key| memory.keys.get(key.as_bytes()).copied()),
         };
         let recent = advance.state.recent.entries().iter().map(entry).collect();
-        let expires_in = ticks(advance.state.expires_at.since(NOW));
+        let expires_in = ticks_until(advance.state.expires_at);
         (given, Store { current: given, recent, expires_in, ..before.clone() })
     }
 
@@ -234,12 +237,21 @@ impl Oracle {
     }
 }
 
-fn in_ticks(left: u8) -> Timestamp {
-    if left == NEVER { Timestamp::MAX } else { NOW.plus(TICK * u32::from(left)) }
+fn in_ticks(left: i8) -> Timestamp {
+    match left {
+        NEVER => Timestamp::MAX,
+        0.. => NOW.plus(TICK * u32::from(left.unsigned_abs())),
+        _ => NOW.minus(TICK * u32::from(left.unsigned_abs())),
+    }
 }
 
 fn ticks(span: Duration) -> u8 {
-    u8::try_from(span.as_millis() / TICK.as_millis()).unwrap_or(NEVER)
+    u8::try_from(span.as_millis() / TICK.as_millis()).unwrap_or(u8::MAX)
+}
+
+fn ticks_until(at: Timestamp) -> i8 {
+    let (left, gone) = (ticks(at.since(NOW)), ticks(NOW.since(at)));
+    i8::try_from(left).map_or(NEVER, |left| left - i8::try_from(gone).unwrap_or(0))
 }
 
 impl From<EndReason> for Why {

@@ -5,7 +5,7 @@
 use crate::token::Token;
 
 /// A span that never passes.
-pub const NEVER: u8 = u8::MAX;
+pub const NEVER: i8 = i8::MAX;
 
 /// Who made a retry key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,10 +73,10 @@ pub struct Store {
     pub current: Token,
     /// Spent generations, the latest last.
     pub recent: Vec<Entry>,
-    /// Ticks until idle expiry.
-    pub expires_in: u8,
-    /// Ticks until the absolute end.
-    pub ends_in: u8,
+    /// Ticks until idle expiry; below zero, since then.
+    pub expires_in: i8,
+    /// Ticks until the absolute end; below zero, since then.
+    pub ends_in: i8,
     /// Whether it ended.
     pub ended: Option<Why>,
 }
@@ -84,7 +84,7 @@ pub struct Store {
 impl Store {
     /// Whether no refresh can succeed any more.
     pub const fn is_over(&self) -> bool {
-        self.ended.is_some() || self.expires_in == 0 || self.ends_in == 0
+        self.ended.is_some() || self.expires_in <= 0 || self.ends_in <= 0
     }
 }
 
@@ -184,6 +184,12 @@ pub enum Fault {
     I12,
 }
 
+impl Fault {
+    /// Every promise.
+    pub const ALL: [Self; 9] =
+        [Self::I1, Self::I2, Self::I3, Self::I4, Self::I5, Self::I6, Self::I9, Self::I11, Self::I12];
+}
+
 /// A state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
@@ -206,9 +212,9 @@ pub struct State {
     /// Somebody was told that the session has ended.
     pub end_acknowledged: bool,
     /// Ticks since the last refresh that was not a replay; counted apart from the store.
-    pub idle: u8,
+    pub idle: i8,
     /// Ticks since sign-in; counted apart from the store.
-    pub age: u8,
+    pub age: i8,
     /// What is remembered of each token that somebody holds.
     pub past: Vec<Past>,
     /// The promise that was broken on the way here.

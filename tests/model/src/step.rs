@@ -242,8 +242,8 @@ impl World {
         let oldest_entry = if self.setup.strict || self.setup.window == 0 { 0 } else { oldest };
         for store in std::iter::once(&mut state.store).chain(&mut state.backup) {
             store.recent.iter_mut().for_each(|entry| entry.age = (entry.age + 1).min(oldest_entry));
-            store.expires_in = less(store.expires_in);
-            store.ends_in = less(store.ends_in);
+            store.expires_in = self.less(store.expires_in);
+            store.ends_in = self.less(store.ends_in);
         }
         for tab in &mut state.tabs {
             if let Tab::Stuck(_, since) = tab {
@@ -254,11 +254,16 @@ impl World {
             spending.age = (spending.age + 1).min(oldest);
         }
         if self.setup.ttl != NEVER {
-            state.idle = (state.idle + 1).min(self.setup.ttl + self.setup.lag);
+            state.idle = (state.idle + 1).min(self.setup.ttl + self.setup.lag.cast_signed());
         }
         if self.setup.max_age != NEVER {
-            state.age = (state.age + 1).min(self.setup.max_age + self.setup.lag);
+            state.age = (state.age + 1).min(self.setup.max_age + self.setup.lag.cast_signed());
         }
+    }
+
+    /// A tick less, as long as a server that looked at the clock too early could tell the difference.
+    fn less(&self, ticks: i8) -> i8 {
+        if ticks == NEVER { NEVER } else { (ticks - 1).max(-self.setup.lag.cast_signed()) }
     }
 
     fn handle(&self, state: &mut State, at: u8, again: bool, fate: Fate, lag: u8) {
@@ -337,7 +342,7 @@ impl World {
         let token = state.store.current.child(1, Token::FORGED);
         if let Verdict::Success(_, _, store) = self.ask_seen(&state.store, token, None, 0) {
             state.store = store;
-            state.fault.get_or_insert(Fault::I11);
+            promises::note(self, state, &[(true, Fault::I11)]);
         }
     }
 
@@ -364,8 +369,4 @@ pub(crate) struct Presentation {
     pub(crate) key: Option<Owner>,
     pub(crate) lag: u8,
     pub(crate) after_end: bool,
-}
-
-const fn less(ticks: u8) -> u8 {
-    if ticks == NEVER { NEVER } else { ticks.saturating_sub(1) }
 }

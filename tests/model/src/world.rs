@@ -7,7 +7,7 @@ use std::time::Duration;
 use regrant_domain::policy::{AfterWindow, OnRollback, RefreshPolicy};
 
 use crate::rules::{Domain, How, Oracle, Question, RuleSet, TICK, Verdict};
-use crate::state::{NEVER, Owner, State, Store, Tab, Why};
+use crate::state::{Fault, NEVER, Owner, State, Store, Tab, Why};
 use crate::token::Token;
 
 /// How a world is set up. All numbers are bounds; time and the number of refreshes have none.
@@ -28,9 +28,9 @@ pub struct Setup {
     /// What a client ahead of the store gets.
     pub on_rollback: OnRollback,
     /// Ticks of idle lifetime; [`NEVER`] for no expiry.
-    pub ttl: u8,
+    pub ttl: i8,
     /// Ticks of absolute lifetime; [`NEVER`] for no end.
-    pub max_age: u8,
+    pub max_age: i8,
     /// Requests on their way at once.
     pub requests: usize,
     /// Answers on their way at once; without room, an answer arrives at once or never.
@@ -47,6 +47,8 @@ pub struct Setup {
     pub sign_out: bool,
     /// How often the store may go back to an earlier committed state.
     pub rollbacks: u8,
+    /// I4 is to hold even where the store lost the end (which no rule can bring about).
+    pub ends_outlive_rollbacks: bool,
     /// Tokens that a thief can keep at once; 0: no thief.
     pub loot: usize,
     /// The thief can copy retry keys too.
@@ -76,6 +78,7 @@ impl Default for Setup {
             reach: 4,
             sign_out: false,
             rollbacks: 0,
+            ends_outlive_rollbacks: false,
             loot: 0,
             loot_keys: false,
             never_signed_out: true,
@@ -131,6 +134,8 @@ pub struct World {
     pub setup: Setup,
     /// Its server.
     pub server: Server,
+    /// The promises that it is held to.
+    pub promises: Vec<Fault>,
     /// What happened in it.
     pub seen: Arc<Seen>,
     oracle: Arc<Oracle>,
@@ -147,13 +152,21 @@ impl World {
         let never = Duration::from_hours(1_000_000);
         let policy = RefreshPolicy {
             rotate: true,
-            ttl: if setup.ttl == NEVER { never } else { TICK * u32::from(setup.ttl) },
+            ttl: if setup.ttl == NEVER { never } else { TICK * u32::from(setup.ttl.unsigned_abs()) },
             replay_window: TICK * u32::from(setup.window),
             strict: setup.strict,
             after_window: setup.after_window,
             on_rollback: setup.on_rollback,
         };
-        Self { name, setup, server, seen: Arc::default(), oracle: Arc::new(Oracle::new(rules, policy)) }
+        let oracle = Arc::new(Oracle::new(rules, policy));
+        Self { name, setup, server, promises: Fault::ALL.to_vec(), seen: Arc::default(), oracle }
+    }
+
+    /// The same world, held to these promises only.
+    #[must_use]
+    pub fn held_to(mut self, promises: &[Fault]) -> Self {
+        self.promises = promises.to_vec();
+        self
     }
 
     /// Somebody has just signed in.

@@ -96,15 +96,15 @@ fn stolen(size: Size) -> Vec<World> {
             ..thief
         }),
         World::new("a thief, two tabs", tabs.clone()),
-        World::new("two tabs, a storage each", Setup { own_storage: true, loot: 0, requests: 2, ..tabs.clone() }),
-        World::new("two tabs, a storage each, strict", Setup {
+        World::new("a storage each", Setup { own_storage: true, loot: 0, requests: 2, ..tabs.clone() }),
+        World::new("a storage each, strict", Setup {
             own_storage: true,
             loot: 0,
             requests: 2,
             strict: true,
             ..tabs.clone()
         }),
-        World::new("two tabs, a storage each, reissue", Setup {
+        World::new("a storage each, reissue", Setup {
             own_storage: true,
             loot: 0,
             after_window: AfterWindow::Reissue,

@@ -5,14 +5,15 @@
 //! **I12, as it is checked.** Parties are the honest storage (or storages, where each tab has its own) and the thief. A
 //! party *uses* a token by presenting it with success. To keep refreshing from a stolen token, a party must use the
 //! tokens of one generation after the other, since each success is the successor of what was presented; so two parties
-//! who both keep refreshing both use a token of every generation after the theft. It is therefore enough that, for each
-//! token `t` that one party was the first to use:
+//! who both keep refreshing both use a token of every generation after the theft: the same one, or one each. It is
+//! therefore enough that
 //!
-//! 1. Another party that presents `t` *late* (more than the window after that first use; with `strict`: ever) and
+//! 1. Another party than the first to use a token `t` that presents `t` *late* (more than the window after that first use; with `strict`: ever) and
 //!    without the retry key of that use is not successful: at this second conflicting presentation the session ends,
 //!    unless it was over. Where late predecessors get a reissue, that conflict is allowed once: it kills the
 //!    first party's successor, and
-//! 2. a token that was killed by a reissue is never used: whoever comes with it late ends the session.
+//! 2. once a token was handed out, no token that is neither among its ancestors nor among its descendants is used: of
+//!    two branches, one is dead. (Only a reissue makes a branch; whoever comes late with its dead side ends the session.)
 //! 3. A party whose newest token was used by another one, but not by itself before it got late, is never successful again
 //!    with any token (unless it steals anew). This follows from 1 for consecutive tokens, and is checked as well because
 //!    it is what the promise says. Where late predecessors get a reissue, 1 and 2 are all there is: the reissue is a new
@@ -156,6 +157,10 @@ fn remember(world: &World, state: &mut State, before: &Store, presented: &Presen
         state.idle = if world.setup.ttl == NEVER { 0 } else { lag.cast_signed() };
     }
     let first = Spending { by: party, age: lag, key, users: party.bit() };
+    let branches: Vec<Token> = state.held().filter(|held| !held.is_in_line_with(given)).collect();
+    for branch in branches {
+        state.past_mut(branch).dead = true;
+    }
     if how == How::Reissued {
         let dead = state.past_mut(before.current);
         dead.dead = true;

@@ -152,7 +152,7 @@ pub struct Past {
     pub successor: Option<Token>,
     /// How it was spent, as far as the store has not lost that.
     pub spent: Option<Spending>,
-    /// A reissue killed it unused.
+    /// Something that does not descend from it, nor it from that, was handed out later.
     pub dead: bool,
 }
 

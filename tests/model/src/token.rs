@@ -70,6 +70,12 @@ impl Token {
         self.beginning(alike.min(self.len()).min(other.len()))
     }
 
+    /// Whether one of the two descends from the other.
+    pub fn is_in_line_with(self, other: Self) -> bool {
+        let common = self.common_with(other);
+        common == self || common == other
+    }
+
     /// The same token, seen from `root`, an ancestor of it.
     #[must_use]
     pub fn seen_from(self, root: Self) -> Self {
@@ -124,6 +130,7 @@ mod tests {
         assert_eq!(a.common_with(b), spent);
         assert_eq!(format!("{a:?} {b:?}"), "0.1.2.3.4 0.1.2.4");
         assert_eq!(format!("{:?} {:?}", a.seen_from(spent), b.seen_from(spent)), "0.1.2 0.2");
+        assert!(spent.is_in_line_with(a) && b.is_in_line_with(spent) && !a.is_in_line_with(b));
         assert_eq!(b.parent(), Some((spent, 0)));
         assert_eq!(Token::ROOT.parent(), None);
     }

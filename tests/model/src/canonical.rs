@@ -24,9 +24,8 @@ impl State {
     fn forget(&mut self) {
         // A tab that gave up on a request does not read its answer.
         let tabs = &self.tabs;
-        self.answers.retain(|answer| {
-            matches!(tabs[usize::from(answer.tab)], Tab::Waiting(token, _) if token == answer.asked)
-        });
+        self.answers
+            .retain(|answer| matches!(tabs[usize::from(answer.tab)], Tab::Waiting(token, _) if token == answer.asked));
         let mut live: Vec<Token> = self.held().collect();
         live.push(self.store.current);
         live.extend(self.backup.iter().map(|backup| backup.current));

@@ -25,8 +25,10 @@ pub fn worlds(size: Size) -> Vec<World> {
 /// Nobody but the client, who keeps the contract: whatever the network does, it is never signed out.
 fn honest(size: Size) -> Vec<World> {
     let large = size == Size::Large;
-    let one = Setup { requests: if large { 4 } else { 3 }, answers: if large { 3 } else { 2 }, lag: 1, ..Setup::default() };
-    let two = Setup { tabs: 2, requests: if large { 3 } else { 2 }, answers: if large { 2 } else { 1 }, ..Setup::default() };
+    let more = usize::from(large);
+    let one = Setup { requests: 3 + more, answers: 2, lag: 1, ..Setup::default() };
+    let two = Setup { tabs: 2, requests: 2 + more, answers: 1 + more, lag: 1, ..Setup::default() };
+    let expiry = Setup { ttl: 3, max_age: if large { 6 } else { 4 }, reach: 2, sign_out: true, ..two.clone() };
     vec![
         World::new("one tab", one.clone()),
         World::new("one tab, window of two", Setup { window: 2, ..one.clone() }),
@@ -37,14 +39,12 @@ fn honest(size: Size) -> Vec<World> {
         World::new("two tabs", two.clone()),
         World::new("two tabs, strict", Setup { strict: true, ..two.clone() }),
         World::new("two tabs, reissue", Setup { after_window: AfterWindow::Reissue, ..two.clone() }),
-        World::new("two tabs, no keys, prompt", Setup { keys: false, prompt: true, window: 2, ..two.clone() }),
-        World::new("two tabs, expiry", Setup { ttl: 3, max_age: 5, reach: 2, sign_out: true, lag: 1, ..two }),
-        World::new("one tab, no keys, reissue, one request at a time", Setup {
-            keys: false,
-            after_window: AfterWindow::Reissue,
-            reach: 3,
-            ..one_at_a_time()
-        }),
+        World::new("two tabs, no keys, prompt", Setup { keys: false, prompt: true, window: 2, ..two }),
+        World::new("two tabs, expiry", Setup { requests: 2, answers: 1, ..expiry }),
+        World::new(
+            "one tab, no keys, reissue, one request at a time",
+            Setup { keys: false, after_window: AfterWindow::Reissue, reach: 3, ..one_at_a_time() },
+        ),
     ]
 }
 
@@ -60,15 +60,13 @@ fn rolled_back(size: Size) -> Vec<World> {
     vec![
         World::new("rollback, heal", heal.clone()),
         World::new("rollback, heal, strict", Setup { strict: true, ..heal.clone() }),
+        World::new("rollback, heal, reissue", Setup { after_window: AfterWindow::Reissue, ..heal.clone() }),
         World::new("rollback, heal, delayed answers", Setup { answers: 1, ..heal.clone() }),
         World::new("rollback, end", Setup { on_rollback: OnRollback::End, ..heal.clone() }),
-        World::new("rollback, heal, a thief", Setup {
-            rollbacks: 1,
-            loot: 1,
-            reach: 3,
-            never_signed_out: false,
-            ..heal
-        }),
+        World::new(
+            "rollback, heal, a thief",
+            Setup { rollbacks: 1, loot: 1, reach: 3, never_signed_out: false, ..heal },
+        ),
     ]
 }
 
@@ -87,28 +85,19 @@ fn stolen(size: Size) -> Vec<World> {
         World::new("a thief, reissue", Setup { after_window: AfterWindow::Reissue, ..thief.clone() }),
         World::new("a thief with retry keys", Setup { loot_keys: true, ..thief.clone() }),
         World::new("a thief with retry keys, strict", Setup { loot_keys: true, strict: true, ..thief.clone() }),
-        World::new("a thief, signing out, expiry", Setup {
-            sign_out: true,
-            ttl: 3,
-            max_age: if large { 6 } else { NEVER },
-            loot: 1,
-            reach: 2,
-            ..thief
-        }),
+        World::new(
+            "a thief, signing out, expiry",
+            Setup { sign_out: true, ttl: 3, max_age: if large { 6 } else { NEVER }, loot: 1, reach: 2, ..thief },
+        ),
         World::new("a thief, two tabs", tabs.clone()),
         World::new("a storage each", Setup { own_storage: true, loot: 0, requests: 2, ..tabs.clone() }),
-        World::new("a storage each, strict", Setup {
-            own_storage: true,
-            loot: 0,
-            requests: 2,
-            strict: true,
-            ..tabs.clone()
-        }),
-        World::new("a storage each, reissue", Setup {
-            own_storage: true,
-            loot: 0,
-            after_window: AfterWindow::Reissue,
-            ..tabs
-        }),
+        World::new(
+            "a storage each, strict",
+            Setup { own_storage: true, loot: 0, requests: 2, strict: true, ..tabs.clone() },
+        ),
+        World::new(
+            "a storage each, reissue",
+            Setup { own_storage: true, loot: 0, after_window: AfterWindow::Reissue, ..tabs },
+        ),
     ]
 }

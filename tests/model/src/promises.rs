@@ -34,7 +34,9 @@ use regrant_domain::policy::{AfterWindow, OnRollback};
 /// Every promise, as a property of states.
 pub(crate) fn properties() -> Vec<Property<World>> {
     vec![
-        Property::always("I1: one token can produce a new successor", |_, state: &State| state.fault != Some(Fault::I1)),
+        Property::always("I1: one token can produce a new successor", |_, state: &State| {
+            state.fault != Some(Fault::I1)
+        }),
         Property::always("I2: one token, one successor", |_, state: &State| state.fault != Some(Fault::I2)),
         Property::always("I3: no way back", |_, state: &State| state.fault != Some(Fault::I3)),
         Property::always("I4: no success after an acknowledged end", |_, state: &State| state.fault != Some(Fault::I4)),
@@ -133,7 +135,7 @@ fn is_conflict(world: &World, state: &State, before: &Store, presented: &Present
     }
     let newest = newest_of(state, party);
     let missed = newest.and_then(|newest| state.past(newest)).and_then(|past| past.spent).is_some_and(|spending| {
-        of_another(&spending) && spending.users & party.bit() == 0 && !shares_key(state, party, newest, &spending)
+        of_another(&spending) && spending.users & party.bit() == 0 && !shares_key(state, party, newest, spending)
     });
     is_success && missed && world.setup.after_window == AfterWindow::End // 3
 }
@@ -146,7 +148,7 @@ fn newest_of(state: &State, party: Owner) -> Option<Token> {
 }
 
 /// Whether this party has the retry key that its token was spent with.
-fn shares_key(state: &State, party: Owner, token: Option<Token>, spending: &Spending) -> bool {
+fn shares_key(state: &State, party: Owner, token: Option<Token>, spending: Spending) -> bool {
     let copied = |owner| state.loot.iter().any(|loot| Some(loot.token) == token && loot.key == Some(owner));
     spending.key.is_some_and(|owner| owner == party || (party == Owner::Thief && copied(owner)))
 }
@@ -187,7 +189,7 @@ fn has_two_ways_on(world: &World, state: &State) -> bool {
     }
     let makes_new = |token| {
         let verdict = world.ask(store, token, None, 0);
-        matches!(verdict, Verdict::Success(How::Rotated | How::Reissued | How::Healed, ..))
+        matches!(*verdict, Verdict::Success(How::Rotated | How::Reissued | How::Healed, ..))
     };
     others.into_iter().any(makes_new)
 }
@@ -203,8 +205,9 @@ fn is_signed_out(world: &World, state: &State) -> bool {
     }
     let locked_out = |(slot, token): (u8, &Token)| {
         let key = world.setup.keys.then_some(Owner::Storage(slot));
-        !matches!(world.ask(&state.store, *token, key, 0), Verdict::Success(..))
+        !matches!(*world.ask(&state.store, *token, key, 0), Verdict::Success(..))
     };
     let lost_writes = state.rollbacks != world.setup.rollbacks;
-    !state.store.is_over() && !(lost_writes && by_policy) && (0..).zip(&state.storage).any(locked_out)
+    let may_be_out = state.store.is_over() || (lost_writes && by_policy);
+    !may_be_out && (0..).zip(&state.storage).any(locked_out)
 }

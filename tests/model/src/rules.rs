@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use regrant_domain::decide::{Advance, Asked, Decision, Rules, decide};
@@ -68,10 +69,10 @@ pub enum Verdict {
 }
 
 /// A question to the rules.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Question {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Question<'a> {
     /// What the store holds.
-    pub store: Store,
+    pub store: &'a Store,
     /// The presented token.
     pub token: Token,
     /// Whose retry key for it the request carries.
@@ -93,7 +94,51 @@ pub struct Oracle {
 struct Memory {
     secrets: HashMap<Token, Vec<u8>>,
     keys: HashMap<[u8; 16], KeyId>,
-    verdicts: HashMap<Question, Verdict>,
+    /// By store, then by the rest of the question.
+    verdicts: HashMap<Store, HashMap<Rest, Arc<Verdict>, Quick>, Quick>,
+}
+
+/// The token, the retry key's owner, and the lag.
+type Rest = (Token, Option<Owner>, u8);
+
+type Quick = BuildHasherDefault<QuickHasher>;
+
+/// Multiplies and rotates: the memory is asked many times for each state, and nobody chooses its keys with bad intent.
+#[derive(Default)]
+struct QuickHasher(u64);
+
+impl Hasher for QuickHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value.cast_unsigned() as u64);
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        let bytes = value.to_ne_bytes();
+        self.write_u64(u64::from_ne_bytes(std::array::from_fn(|at| bytes[at])));
+        self.write_u64(u64::from_ne_bytes(std::array::from_fn(|at| bytes[at + 8])));
+    }
 }
 
 impl fmt::Debug for Oracle {
@@ -124,37 +169,38 @@ impl Oracle {
     }
 
     /// What this token gets.
-    pub fn ask(&self, question: &Question) -> Verdict {
+    pub fn ask(&self, question: Question<'_>) -> Arc<Verdict> {
+        let Question { store, token, key, lag } = question;
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(verdict) = memory.verdicts.get(question) {
-            return verdict.clone();
+        if let Some(verdict) = memory.verdicts.get(store).and_then(|of_store| of_store.get(&(token, key, lag))) {
+            return Arc::clone(verdict);
         }
-        let verdict = self.decide(&mut memory, question);
-        memory.verdicts.insert(question.clone(), verdict.clone());
+        let verdict = Arc::new(self.decide(&mut memory, question));
+        memory.verdicts.entry(store.clone()).or_default().insert((token, key, lag), Arc::clone(&verdict));
         verdict
     }
 
-    fn decide(&self, memory: &mut Memory, question: &Question) -> Verdict {
+    fn decide(&self, memory: &mut Memory, question: Question<'_>) -> Verdict {
         let Question { store, token, key, lag } = question;
         let snapshot = self.snapshot(memory, store);
-        let presented = Presented::Chained(self.token(memory, *token));
-        let retry_key = key.map(|owner| self.key(memory, KeyId { owner, token: *token }));
-        let asked = Asked { presented: &presented, retry_key, now: NOW.minus(TICK * u32::from(*lag)) };
+        let presented = Presented::Chained(self.token(memory, token));
+        let retry_key = key.map(|owner| self.key(memory, KeyId { owner, token }));
+        let asked = Asked { presented: &presented, retry_key, now: NOW.minus(TICK * u32::from(lag)) };
         let rules = Rules { policy: &self.policy, ring: &self.rings[0] };
         let (how, advance) = match self.rules.decide(Some(&snapshot), &asked, &rules) {
             Decision::Rotate(advance) => (How::Rotated, advance),
             Decision::Reissue(advance) => (How::Reissued, advance),
             Decision::Heal(advance) => (How::Healed, advance),
             Decision::Replay(successor) => {
-                let given = self.path(memory, *token, &successor);
+                let given = self.path(memory, token, &successor);
                 return Verdict::Success(How::Replayed, given, store.clone());
             }
-            Decision::Serve => return Verdict::Success(How::Replayed, *token, store.clone()),
+            Decision::Serve => return Verdict::Success(How::Replayed, token, store.clone()),
             Decision::Refuse(why) => return Verdict::Refused(why.into()),
             Decision::End(reason) => return Verdict::End(reason.into()),
         };
         assert_eq!(advance.from, snapshot.token.held, "what was decided upon is what the store holds");
-        let (given, store) = self.abstracted(memory, *token, &advance, store);
+        let (given, store) = self.abstracted(memory, token, &advance, store);
         Verdict::Success(how, given, store)
     }
 

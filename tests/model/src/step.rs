@@ -287,7 +287,7 @@ impl World {
     fn present(&self, state: &mut State, presented: &Presentation) -> Reply {
         let verdict = self.ask_seen(&state.store, presented.token, presented.key, presented.lag);
         let before = state.store.clone();
-        let reply = match &verdict {
+        let reply = match &*verdict {
             Verdict::Success(_, token, store) => {
                 state.store = store.clone();
                 Reply::Token(*token)
@@ -340,8 +340,8 @@ impl World {
             return; // Its text is not authentic: nothing is read and nothing is written.
         }
         let token = state.store.current.child(1, Token::FORGED);
-        if let Verdict::Success(_, _, store) = self.ask_seen(&state.store, token, None, 0) {
-            state.store = store;
+        if let Verdict::Success(_, _, store) = &*self.ask_seen(&state.store, token, None, 0) {
+            state.store = store.clone();
             promises::note(self, state, &[(true, Fault::I11)]);
         }
     }

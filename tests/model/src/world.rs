@@ -12,6 +12,7 @@ use crate::token::Token;
 
 /// How a world is set up. All numbers are bounds; time and the number of refreshes have none.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own about a world")]
 pub struct Setup {
     /// Tabs of the honest client: 1 or 2.
     pub tabs: u8,
@@ -197,12 +198,12 @@ impl World {
     }
 
     /// What the rules say, without anything happening.
-    pub fn ask(&self, store: &Store, token: Token, key: Option<Owner>, lag: u8) -> Verdict {
-        self.oracle.ask(&Question { store: store.clone(), token, key, lag })
+    pub fn ask(&self, store: &Store, token: Token, key: Option<Owner>, lag: u8) -> Arc<Verdict> {
+        self.oracle.ask(Question { store, token, key, lag })
     }
 
     /// What the rules say to somebody who is really there.
-    pub(crate) fn ask_seen(&self, store: &Store, token: Token, key: Option<Owner>, lag: u8) -> Verdict {
+    pub(crate) fn ask_seen(&self, store: &Store, token: Token, key: Option<Owner>, lag: u8) -> Arc<Verdict> {
         let verdict = self.ask(store, token, key, lag);
         self.seen.count(&verdict);
         verdict

@@ -22,7 +22,7 @@ pub(crate) enum Wrong {
     RotatesAgain,
     /// Strict mode counts the window all the same.
     StrictWithWindow,
-    /// Any ancestor of the current token is taken back to where it was.
+    /// Any ancestor of the current token is adopted back to where it was.
     AncestorsGoBack,
     /// Rule 9 is left out.
     LateDuplicatesEnd,
@@ -79,11 +79,11 @@ fn siblings(snapshot: &Snapshot, token: &RefreshToken, asked: &Asked<'_>, rules:
     let held = snapshot.token.held;
     let Ok(any) = TokenKeyRing::new(token_key(0), vec![token_key(1), token_key(2)]) else { unreachable!("three keys") };
     let rules = Rules { ring: &any, ..*rules };
-    let mut taken = snapshot.clone();
+    let mut adopted = snapshot.clone();
     if token.generation == held.generation {
-        taken.token.held = token.held();
+        adopted.token.held = token.held();
     }
-    match decide(Some(&taken), asked, &rules) {
+    match decide(Some(&adopted), asked, &rules) {
         Decision::Rotate(advance) => Decision::Rotate(Advance { from: held, ..advance }),
         Decision::Replay(successor) => {
             let first = ring(1).successor(token, successor.generation);

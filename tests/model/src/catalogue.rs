@@ -57,16 +57,18 @@ fn one_at_a_time() -> Setup {
 fn rolled_back(size: Size) -> Vec<World> {
     let rollbacks = if size == Size::Large { 3 } else { 2 };
     let heal = Setup { rollbacks, ..one_at_a_time() };
+    let thief = Setup { rollbacks: rollbacks - 1, loot: 1, reach: 3, never_signed_out: false, ..heal.clone() };
     vec![
         World::new("rollback, heal", heal.clone()),
         World::new("rollback, heal, strict", Setup { strict: true, ..heal.clone() }),
-        World::new("rollback, heal, reissue", Setup { after_window: AfterWindow::Reissue, ..heal.clone() }),
-        World::new("rollback, heal, delayed answers", Setup { answers: 1, ..heal.clone() }),
-        World::new("rollback, end", Setup { on_rollback: OnRollback::End, ..heal.clone() }),
         World::new(
-            "rollback, heal, a thief",
-            Setup { rollbacks: 1, loot: 1, reach: 3, never_signed_out: false, ..heal },
+            "rollback, heal, reissue, no keys",
+            Setup { keys: false, after_window: AfterWindow::Reissue, ..heal.clone() },
         ),
+        World::new("rollback, heal, delayed answers", Setup { answers: 1, ..heal.clone() }),
+        World::new("rollback, end", Setup { on_rollback: OnRollback::End, ..heal }),
+        World::new("rollback, heal, a thief", thief.clone()),
+        World::new("rollback, heal, a thief, strict", Setup { strict: true, ..thief }),
     ]
 }
 

@@ -17,6 +17,7 @@ fn must_break(world: World, promise: Fault) -> Report {
     let report = search(&world.held_to(&[promise]), 1);
     println!("{report}");
     let Some(found) = &report.broken else { panic!("{report}: no counter-example") };
+    println!("{found}");
     assert!(found.promise.starts_with(&format!("{promise:?}:")), "{found}");
     report
 }

@@ -1,6 +1,6 @@
 //! Who is chosen: the only place that names concrete adapters.
 //!
-//! A new store is one more variant of [`Store`], and one more arm in `store::open`.
+//! A new store is one more variant in `settings`, and one more arm in `store::open`.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -24,7 +24,8 @@ use crate::failure::Failure;
 use crate::settings::{AccessToken, RefreshFormat, Server, Settings, Store};
 
 pub mod keys;
-pub mod store;
+pub mod migrate;
+mod store;
 
 /// What a composition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

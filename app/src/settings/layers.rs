@@ -204,7 +204,7 @@ fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
     format!("{name}, line {line}")
 }
 
-/// A TOML value as the layering keeps it. No key takes a fraction, a date or a list: of those only the type is kept, for
+/// A TOML value as the layering keeps it. No key takes a fraction, a date or a table: of those only the type is kept, for
 /// the fault that is told.
 fn kind(value: DeValue<'_>) -> ValueKind {
     match value {
@@ -215,8 +215,10 @@ fn kind(value: DeValue<'_>) -> ValueKind {
         },
         DeValue::Float(number) => ValueKind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => ValueKind::Boolean(flag),
-        DeValue::Datetime(_) => ValueKind::Nil,
-        DeValue::Array(_) | DeValue::Table(_) => ValueKind::Array(Vec::new()),
+        DeValue::Datetime(_) | DeValue::Table(_) => ValueKind::Nil,
+        DeValue::Array(values) => {
+            ValueKind::Array(values.into_iter().map(|value| Value::new(None, kind(value.into_inner()))).collect())
+        }
     }
 }
 
@@ -272,6 +274,11 @@ fn text_as(like: &ValueKind, text: &str) -> ValueKind {
     match like {
         ValueKind::Boolean(_) => text.parse().map(ValueKind::Boolean).ok(),
         ValueKind::I64(_) => text.parse().map(ValueKind::I64).ok(),
+        // With commas between, as lists are written in variables.
+        ValueKind::Array(_) => {
+            let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+            Some(ValueKind::Array(texts.map(|text| Value::new(None, text)).collect()))
+        }
         _ => None,
     }
     .unwrap_or_else(|| ValueKind::String(text.to_owned()))

@@ -4,6 +4,7 @@ mod architecture;
 mod config;
 mod contract;
 mod faults;
+mod fleet;
 mod http;
 mod migrations;
 mod postgres;

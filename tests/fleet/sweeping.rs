@@ -8,14 +8,16 @@ use regrant_adapters::outbound::system::system_now;
 use regrant_domain::ports::{NewSession, OpenOutcome};
 use regrant_domain::usecases::sweep::Sweep;
 
-use super::{Fleet, Store, crowd, scaled, tell};
+use super::{Fleet, Store, a_while, crowd, scaled, tell};
 use crate::contract::bench::{a_session, by_lookup};
 use crate::support::world::HOUR;
 
 const RETENTION: Duration = HOUR;
+/// How long a client waits between two refreshes, at most.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) async fn a_sweep_beside_refreshes_disturbs_none(store: Store) {
-    let (over, live) = (scaled(20_000), scaled(200).max(8));
+    let (over, live) = (scaled(5000), scaled(200).max(8));
     let fleet = Fleet::of(store.deploy().await).await;
     let ada = fleet.somebody().await;
     let user = ada.id.parse().unwrap();
@@ -49,6 +51,7 @@ pub(super) async fn a_sweep_beside_refreshes_disturbs_none(store: Store) {
                         device.is_signed_in().await;
                         rounds += 1;
                         refreshes.fetch_add(1, Ordering::Relaxed);
+                        a_while(PAUSE).await;
                     }
                     device
                 }

@@ -13,6 +13,7 @@ mod architecture;
 mod config;
 mod contract;
 mod faults;
+mod fleet;
 mod http;
 mod migrations;
 mod postgres;

@@ -34,9 +34,20 @@ impl Transport {
 }
 
 impl Person {
+    /// The same person, at another instance of the service.
+    pub(crate) fn at(&self, transport: &Transport) -> Self {
+        Self { transport: transport.clone(), ..self.clone() }
+    }
+
     /// Signs in, and gets a session.
     pub(crate) async fn signs_in(&self) -> Device {
         let answer = self.tries(&self.password).await;
+        self.device(&answer)
+    }
+
+    /// The device that this answer signed in.
+    #[track_caller]
+    pub(crate) fn device(&self, answer: &Answer) -> Device {
         let body = answer.is(200).json();
         Device {
             transport: self.transport.clone(),
@@ -54,6 +65,11 @@ impl Person {
 }
 
 impl Device {
+    /// The same device, at another instance of the service.
+    pub(crate) fn at(&self, transport: &Transport) -> Self {
+        Self { transport: transport.clone(), ..self.clone() }
+    }
+
     /// Refreshes with the token it holds, and keeps what it gets.
     pub(crate) async fn refreshes(&mut self) -> Refreshed {
         let refreshed = self.presents(&self.refresh).await;
@@ -75,6 +91,13 @@ impl Device {
     /// The same, with a retry key.
     pub(crate) async fn presents_with_key(&self, token: &str, key: &str) -> Refreshed {
         Refreshed(self.transport.send(Call::post("/api/refresh").bearer(token).header("idempotency-key", key)).await)
+    }
+
+    /// Takes the tokens of an answer that granted some.
+    #[track_caller]
+    pub(crate) fn takes(&mut self, granted: &Answer) {
+        let body = granted.is(200).json();
+        (self.access, self.refresh) = (text(&body, "token"), text(&body, "refresh_token"));
     }
 
     /// Revokes the token it holds.

@@ -95,17 +95,17 @@ impl World {
     }
 }
 
-fn access_tokens() -> JwtAccessTokens {
+pub(crate) fn access_tokens() -> JwtAccessTokens {
     let key = SigningKey::generate(Algorithm::Hs256, &regrant_domain::testing::Counting::default()).unwrap();
     let key = SigningKey::from_file_contents(Algorithm::Hs256, &key).unwrap();
     JwtAccessTokens::new(JwtOptions { issuer: "https://issuer.test".into(), audience: "test".into() }, key, vec![])
 }
 
-fn ring() -> Arc<TokenKeyRing> {
+pub(crate) fn ring() -> Arc<TokenKeyRing> {
     Arc::new(TokenKeyRing::new(TokenKey::new(TokenKeyId(1), &[7; 32]), vec![]).unwrap())
 }
 
-fn policies() -> Policies {
+pub(crate) fn policies() -> Policies {
     Policies {
         refresh: RefreshPolicy {
             rotate: true,
@@ -122,7 +122,7 @@ fn policies() -> Policies {
     }
 }
 
-fn options() -> HttpOptions {
+pub(crate) fn options() -> HttpOptions {
     let next = AtomicU64::new(0);
     HttpOptions::new(Arc::new(move || format!("made-{}", next.fetch_add(1, Ordering::Relaxed))))
 }

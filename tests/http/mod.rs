@@ -6,6 +6,7 @@ mod abandoned;
 mod bearer;
 mod bodies;
 mod every_route;
+mod every_store;
 mod network;
 mod outages;
 mod refreshing;

@@ -6,6 +6,7 @@
 pub(crate) mod actors;
 pub(crate) mod fakes;
 pub(crate) mod servers;
+pub(crate) mod stores;
 pub(crate) mod transport;
 pub(crate) mod unsteady;
 pub(crate) mod world;

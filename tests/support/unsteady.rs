@@ -32,12 +32,12 @@ pub(crate) enum Health {
 }
 
 /// A store that can be any of that.
-pub(crate) struct Unsteady<S> {
+pub(crate) struct Unsteady<S: ?Sized> {
     inner: Arc<S>,
     health: watch::Sender<Health>,
 }
 
-impl<S> Unsteady<S> {
+impl<S: ?Sized> Unsteady<S> {
     pub(crate) fn new(inner: Arc<S>) -> Self {
         Self { inner, health: watch::Sender::new(Health::Well) }
     }
@@ -66,7 +66,7 @@ impl<S> Unsteady<S> {
 }
 
 #[async_trait]
-impl<S: SessionRepository> SessionRepository for Unsteady<S> {
+impl<S: SessionRepository + ?Sized> SessionRepository for Unsteady<S> {
     async fn open(&self, new: NewSession) -> Result<OpenOutcome, PortError> {
         self.pass(self.inner.open(new)).await
     }
@@ -94,7 +94,7 @@ impl<S: SessionRepository> SessionRepository for Unsteady<S> {
 }
 
 #[async_trait]
-impl<S: UserRepository> UserRepository for Unsteady<S> {
+impl<S: UserRepository + ?Sized> UserRepository for Unsteady<S> {
     async fn add(&self, user: User) -> Result<AddUserOutcome, PortError> {
         self.pass(self.inner.add(user)).await
     }

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use regrant_adapters::inbound::http::{HttpOptions, router};
 use regrant_adapters::outbound::jwt::{Algorithm, JwtAccessTokens, JwtOptions, SigningKey};
-use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
 use regrant_domain::policy::{
     AccessPolicy, AfterWindow, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
 };
+use regrant_domain::ports::{SessionRepository, UserRepository};
 use regrant_domain::testing::{Counting, ManualClock, RecordedEvents};
 use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
 use regrant_domain::usecases::register::TakenEmail;
 use regrant_domain::usecases::{Policies, Ports, UseCases};
 
 use super::fakes::QuickPasswords;
+use super::stores;
 use super::transport::Transport;
 use super::unsteady::Unsteady;
 
@@ -30,8 +31,8 @@ pub(crate) struct World {
     transport: Transport,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) events: Arc<RecordedEvents>,
-    pub(crate) sessions: Arc<Unsteady<MemoryStore>>,
-    pub(crate) users: Arc<Unsteady<MemoryStore>>,
+    pub(crate) sessions: Arc<Unsteady<dyn SessionRepository>>,
+    pub(crate) users: Arc<Unsteady<dyn UserRepository>>,
 }
 
 impl Deref for World {
@@ -65,8 +66,8 @@ impl World {
 
     /// With changes.
     pub(crate) fn with(change: impl FnOnce(&mut Plan)) -> Self {
-        let store = Arc::new(MemoryStore::default());
-        let (sessions, users) = (Arc::new(Unsteady::new(store.clone())), Arc::new(Unsteady::new(store)));
+        let (sessions, users) = stores::of_a_world();
+        let (sessions, users) = (Arc::new(Unsteady::new(sessions)), Arc::new(Unsteady::new(users)));
         let (clock, events) = (Arc::new(ManualClock::default()), Arc::new(RecordedEvents::default()));
         let counting = Arc::new(Counting::default());
         let ports = Ports {

@@ -65,6 +65,41 @@ async fn from_sqlite_to_postgres_nobody_is_signed_out() {
 }
 
 #[tokio::test]
+async fn a_first_run_on_postgres_makes_tables_and_keys_and_later_ones_make_neither() {
+    if !is_wanted("postgres") {
+        return;
+    }
+    let url = postgres::fresh_database().await;
+    let place = Place::new();
+    place.write("new.toml", &format!("[store]\nkind = \"postgres\"\nurl = \"{url}\"\n"));
+    let config = &["--config", "new.toml"][..];
+    let told = place.refused(&[&["sweep"], config].concat(), 1);
+    assert!(told.contains("has no tables of Regrant's") && told.contains("store.url"), "{told}");
+
+    let first = place.serve(config);
+    for made in ["the tables in postgres://", "./data/token.key.", "./data/access-es256.pem."] {
+        assert!(first.greeting.contains(made), "{made}: {}", first.greeting);
+    }
+    let token = sign_in(first.addr);
+    first.stop();
+    let second = place.serve(config);
+    assert!(!second.greeting.contains("Made "), "{}", second.greeting);
+    refresh(second.addr, &token);
+    let (status, log) = second.stop();
+    assert!(status.success() && !log.contains("WARN"), "{log}");
+
+    std::fs::rename(place.path("data/token.key"), place.path("kept")).unwrap();
+    let told = place.refused(&[config, &["--listen", "127.0.0.1:0"]].concat(), 1);
+    assert!(told.contains("./data/token.key is missing") && told.contains("everyone is signed out"), "{told}");
+    assert!(!place.path("data/token.key").exists());
+
+    let down = place.run(&[&["migrate", "down", "--steps", "9"], config].concat());
+    assert!(down.code == 0 && down.out.contains("not applied"), "{}{}", down.out, down.err);
+    let up = place.run(&[&["migrate", "up"], config].concat());
+    assert!(up.code == 0 && !up.out.contains("not applied"), "{}{}", up.out, up.err);
+}
+
+#[tokio::test]
 async fn sessions_move_to_redis_while_users_stay() {
     if !is_wanted("redis") {
         return;

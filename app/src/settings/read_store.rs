@@ -246,12 +246,16 @@ fn redis_url(url: &str) -> Result<(), &'static str> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     let path = path.trim_end_matches('/');
+    let is_socket = form == "unix" || scheme == "unix";
     match form {
         _ if !is_redis => Err("it names another kind of store"),
-        "unix" if path.is_empty() => Err("it names no socket"),
-        "" if scheme == "unix" && path.is_empty() => Err("it names no socket"),
-        "" if scheme == "unix" => Ok(()),
-        "unix" => Ok(()),
+        _ if is_socket => {
+            if path.is_empty() {
+                Err("it names no socket")
+            } else {
+                Ok(())
+            }
+        }
         "" | "cluster" | "sentinel" if hosts.trim_matches([',', ' ']).is_empty() => Err("it names no server"),
         "cluster" if !path.is_empty() => Err("a Cluster has no databases: leave the path away"),
         "sentinel" if path.is_empty() => Err("the name of the master is missing"),

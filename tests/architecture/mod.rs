@@ -1,5 +1,7 @@
 //! The house: its arrows, and the lists that must be complete.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as the tests do")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -24,6 +24,8 @@ pub(super) async fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
             Ok(())
         }
         Some(Command::Keys(Keys::Init)) => init(settings),
+        // It has two configurations, and was run with them.
+        Some(Command::Copy(_)) => Ok(()),
         Some(Command::Sweep) => sweep(settings).await,
         Some(Command::Explain(what)) => explain::run(settings, what).await,
     }

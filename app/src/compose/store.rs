@@ -217,7 +217,7 @@ pub(super) fn postgres_failure(url: &Url, error: &postgres::StartError) -> Failu
 
 fn unusable(url: &Url, error: &(dyn std::error::Error + 'static), kind: Kind, advice: Option<String>) -> Failure {
     let failure = Failure::new(format!("the store {url} ({}) cannot be used", url.key())).because(error);
-    Failure { kind, advice, ..failure }
+    Failure { advice, kind, ..failure }
 }
 
 fn reach(url: &Url) -> String {

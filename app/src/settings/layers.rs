@@ -29,6 +29,8 @@ pub struct Sources {
     pub file: Option<File>,
     /// Environment variables; those whose names do not begin with `REGRANT__` are ignored.
     pub variables: Vec<(OsString, OsString)>,
+    /// What the names of those that count begin with instead of `REGRANT__`.
+    pub prefix: Option<&'static str>,
     /// Flags: the flag, the key, the value.
     pub flags: Vec<(&'static str, &'static str, OsString)>,
 }
@@ -66,7 +68,8 @@ pub(super) fn merge(sources: &Sources, faults: &mut Vec<Fault>) -> BTreeMap<Stri
     let built_in = toml_layer(BUILT_IN_NAME, BUILT_IN, None, faults);
     let known = built_in.0.clone();
     let file = sources.file.as_ref().map(|file| file_layer(file, &known, faults)).unwrap_or_default();
-    let environment = environment_layer(&sources.variables, &known, faults);
+    let prefix = sources.prefix.unwrap_or(PREFIX);
+    let environment = environment_layer(&sources.variables, prefix, &known, faults);
     let flags = flags_layer(&sources.flags, faults);
     let layers = [built_in, file, environment, flags];
     let builder = ConfigBuilder::<DefaultState>::default();
@@ -222,15 +225,21 @@ fn kind(value: DeValue<'_>) -> ValueKind {
     }
 }
 
-fn environment_layer(variables: &[(OsString, OsString)], known: &Known, faults: &mut Vec<Fault>) -> Layer {
+fn environment_layer(
+    variables: &[(OsString, OsString)],
+    prefix: &str,
+    known: &Known,
+    faults: &mut Vec<Fault>,
+) -> Layer {
+    let variable = |key: &str| variable_of(prefix, key);
     let mut layer = Layer::default();
     for (name, value) in variables {
         let name = name.to_string_lossy();
-        if !name.to_uppercase().starts_with(PREFIX) {
+        if !name.to_uppercase().starts_with(prefix) {
             continue;
         }
         let origin = format!("environment variable {name}");
-        let key = name[PREFIX.len()..].replace("__", ".").to_lowercase();
+        let key = name[prefix.len()..].replace("__", ".").to_lowercase();
         match (known.get(&key), variable(&key) == name) {
             (Some(like), true) => match value.to_str() {
                 Some(text) => {
@@ -252,7 +261,11 @@ fn environment_layer(variables: &[(OsString, OsString)], known: &Known, faults: 
 
 /// The environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+    variable_of(PREFIX, key)
+}
+
+fn variable_of(prefix: &str, key: &str) -> String {
+    format!("{prefix}{}", key.replace('.', "__").to_uppercase())
 }
 
 fn flags_layer(flags: &[(&'static str, &'static str, OsString)], faults: &mut Vec<Fault>) -> Layer {

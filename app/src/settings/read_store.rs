@@ -213,15 +213,44 @@ fn sqlite_file(url: &str) -> Result<PathBuf, &'static str> {
     }
 }
 
-/// Only the form: what the parameters mean is for the driver to say.
+/// Parameters of a Postgres URL that count; further ones would be ignored, and one of them may be a misspelt password.
+const POSTGRES_PARAMETERS: [&str; 17] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "statement-cache-capacity",
+];
+
+/// Only the form: what the values of parameters mean is for the driver to say.
 fn postgres_url(url: &str) -> Result<(), &'static str> {
-    match url.split_once("://") {
-        _ if url.is_empty() => Err("it is empty, but the kind is \"postgres\""),
-        Some(("postgres" | "postgresql", "")) => Err("it names no server"),
-        Some(("postgres" | "postgresql", _)) => Ok(()),
-        Some(_) => Err("it names another kind of store"),
-        None => Err("it is not a URL"),
+    let rest = match url.split_once("://") {
+        _ if url.is_empty() => return Err("it is empty, but the kind is \"postgres\""),
+        Some(("postgres" | "postgresql", "")) => return Err("it names no server"),
+        Some(("postgres" | "postgresql", rest)) => rest,
+        Some(_) => return Err("it names another kind of store"),
+        None => return Err("it is not a URL"),
+    };
+    let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters);
+    let mut names = parameters.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    let is_known = |name: &str| name.is_empty() || name.starts_with("options") || POSTGRES_PARAMETERS.contains(&name);
+    if names.all(is_known) {
+        return Ok(());
     }
+    Err("after the question mark is a parameter that has no effect here; known are sslmode, sslrootcert, sslcert, \
+         sslkey, host, hostaddr, port, dbname, user, password, application_name and options")
 }
 
 const REDIS_FORMS: &str = "expected \"redis://host:6379/0\", \"rediss://…\" (TLS), \"redis+unix:///path\", \
@@ -246,12 +275,16 @@ fn redis_url(url: &str) -> Result<(), &'static str> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     let path = path.trim_end_matches('/');
+    let is_socket = form == "unix" || scheme == "unix";
     match form {
         _ if !is_redis => Err("it names another kind of store"),
-        "unix" if path.is_empty() => Err("it names no socket"),
-        "" if scheme == "unix" && path.is_empty() => Err("it names no socket"),
-        "" if scheme == "unix" => Ok(()),
-        "unix" => Ok(()),
+        _ if is_socket => {
+            if path.is_empty() {
+                Err("it names no socket")
+            } else {
+                Ok(())
+            }
+        }
         "" | "cluster" | "sentinel" if hosts.trim_matches([',', ' ']).is_empty() => Err("it names no server"),
         "cluster" if !path.is_empty() => Err("a Cluster has no databases: leave the path away"),
         "sentinel" if path.is_empty() => Err("the name of the master is missing"),
@@ -366,6 +399,19 @@ mod tests {
         ] {
             let told = redis_url(url).expect_err(url);
             assert!(told.contains(why), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_postgres_that_would_be_ignored_are_refused() {
+        for url in
+            ["postgres://a/b", "postgresql://me@a/b?sslmode=disable&options[search_path]=x", "postgres:///b?host=/run"]
+        {
+            assert_eq!(postgres_url(url), Ok(()), "{url}");
+        }
+        for url in ["postgres://a/b?pasword=hunter2", "postgres://a/b?sslmode=disable&channel_binding=require"] {
+            let told = postgres_url(url).expect_err(url);
+            assert!(told.contains("no effect here") && !told.contains("hunter2"), "{told}");
         }
     }
 

@@ -85,7 +85,7 @@ async fn the_replay_window(store: Store) {
             let again = inside.device.at(fleet.turn(at)).presents(&inside.device.refresh).await.is_granted();
             assert_eq!(again, inside.successor);
         }
-        tokio::time::sleep_until((inside.since + WINDOW - MARGIN).into()).await;
+        tokio::time::sleep_until((inside.since + WINDOW.saturating_sub(MARGIN)).into()).await;
         for at in [first, second] {
             let again = inside.device.at(fleet.turn(at)).presents(&inside.device.refresh).await.is_granted();
             assert_eq!(again, inside.successor, "still within the window");
@@ -117,7 +117,7 @@ async fn the_idle_expiry(store: Store) {
         let (mut early, late) =
             (ada.at(fleet.turn(first)).signs_in().await, ada.at(fleet.turn(first)).signs_in().await);
         let since = Instant::now();
-        tokio::time::sleep_until((since + IDLE - MARGIN).into()).await;
+        tokio::time::sleep_until((since + IDLE.saturating_sub(MARGIN)).into()).await;
         early = early.at(fleet.turn(second));
         early.refreshes().await.is_granted();
         tokio::time::sleep_until((since + IDLE + MARGIN).into()).await;

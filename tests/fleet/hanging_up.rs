@@ -57,7 +57,7 @@ pub(super) async fn clients_that_hang_up_disturb_nobody(store: Store) {
     let hung_up = hung_up.load(Ordering::Relaxed);
     assert!(hung_up > users, "{hung_up} hung up");
     for client in clients {
-        client.is_as_it_was().await;
+        client.can_do_everything().await;
     }
     if let Some(database) = database {
         is_quiet(&database).await;
@@ -133,7 +133,7 @@ impl Client {
     }
 
     /// Can do everything, and is still who it was.
-    async fn is_as_it_was(mut self) {
+    async fn can_do_everything(mut self) {
         for instance in self.fleet.clone().instances() {
             let answer = self.device.at(&instance.transport).presents_with_key(&self.device.refresh, &self.key).await.0;
             self.device.takes(&answer);

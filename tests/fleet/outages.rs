@@ -64,9 +64,13 @@ impl Own {
             }
             Self::Redis(servers) => {
                 let masters = servers.masters();
-                masters.iter().for_each(|node| node.pause());
+                for node in &masters {
+                    node.pause();
+                }
                 tokio::time::sleep(AWAY).await;
-                masters.iter().for_each(|node| node.resume());
+                for node in &masters {
+                    node.resume();
+                }
             }
         }
     }
@@ -81,13 +85,19 @@ impl Own {
             }
             Self::Redis(servers) => {
                 let masters = servers.masters();
-                masters.iter().for_each(|node| servers.kill(node));
+                for node in &masters {
+                    servers.kill(node);
+                }
                 tokio::time::sleep(AWAY).await;
-                masters.iter().for_each(|node| servers.restart(node));
+                for node in &masters {
+                    servers.restart(node);
+                }
                 // A Cluster is away until its masters have found each other.
                 if masters.len() > 1 {
                     let whole = |info: &str| info.contains("cluster_state:ok");
-                    servers.nodes().iter().for_each(|node| node.wait_until(whole, "CLUSTER", &["INFO"]));
+                    for node in servers.nodes() {
+                        node.wait_until(whole, "CLUSTER", &["INFO"]);
+                    }
                 }
             }
         }

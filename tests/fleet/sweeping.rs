@@ -14,10 +14,10 @@ use crate::support::world::HOUR;
 
 const RETENTION: Duration = HOUR;
 /// How long a client waits between two refreshes, at most.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn a_sweep_beside_refreshes_disturbs_none(store: Store) {
-    let (over, live) = (scaled(5000), scaled(200).max(8));
+    let (over, live) = (scaled(2000), 20);
     let fleet = Fleet::of(store.deploy().await).await;
     let ada = fleet.somebody().await;
     let user = ada.id.parse().unwrap();

@@ -83,13 +83,13 @@ fn the_password_comes_from_the_environment_or_a_file_and_is_never_printed() {
 
 #[test]
 fn lists_come_from_variables_with_commas_between() {
-    let chosen = settings("redis", &[("REGRANT__STORE__ALLOW", "allow_eviction, allow_old_server")]);
+    let chosen = settings("redis", &[("REGRANT__STORE__ALLOW", "eviction, old_server")]);
     let Store::Redis { sessions, .. } = chosen.store else { panic!("{:?}", chosen.store) };
-    assert_eq!(sessions.allow, ["allow_eviction", "allow_old_server"]);
+    assert_eq!(sessions.allow, ["eviction", "old_server"]);
     let place = Place::new();
-    let (config, variable) = (path("redis"), [("REGRANT__STORE__ALLOW", "allow_eviction")]);
+    let (config, variable) = (path("redis"), [("REGRANT__STORE__ALLOW", "eviction")]);
     let shown = place.run_with(&["config", "show", "--config", config.to_str().unwrap()], &variable, "");
-    assert!(shown.out.contains("allow = [\"allow_eviction\"]  # environment variable"), "{}{}", shown.out, shown.err);
+    assert!(shown.out.contains("allow = [\"eviction\"]  # environment variable"), "{}{}", shown.out, shown.err);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_contradicts_between_stores_and_users_is_told() {
             "given up before",
         ),
         (
-            "[store]\nkind = \"postgres\"\nurl = \"postgres://a/b\"\nallow = [\"allow_eviction\"]\n",
+            "[store]\nkind = \"postgres\"\nurl = \"postgres://a/b\"\nallow = [\"eviction\"]\n",
             "store.allow",
             "not known",
         ),

@@ -137,11 +137,5 @@ pub struct ClockCheck {
 pub const POSTGRES_RISKS: [&str; 6] =
     ["fsync_off", "full_page_writes_off", "synchronous_commit_off", "read_only", "unlogged_tables", "not_utf8"];
 /// The names that `store.allow` takes where Redis is used.
-pub const REDIS_RISKS: [&str; 6] = [
-    "allow_eviction",
-    "allow_no_persistence",
-    "allow_no_fsync",
-    "allow_replica",
-    "allow_unreadable_settings",
-    "allow_old_server",
-];
+pub const REDIS_RISKS: [&str; 6] =
+    ["eviction", "no_persistence", "no_fsync", "replica", "unreadable_settings", "old_server"];

@@ -102,12 +102,12 @@ impl RedisAllowance {
     /// Its name in the settings.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Eviction => "allow_eviction",
-            Self::NoPersistence => "allow_no_persistence",
-            Self::NoFsync => "allow_no_fsync",
-            Self::Replica => "allow_replica",
-            Self::UnreadableSettings => "allow_unreadable_settings",
-            Self::OldServer => "allow_old_server",
+            Self::Eviction => "eviction",
+            Self::NoPersistence => "no_persistence",
+            Self::NoFsync => "no_fsync",
+            Self::Replica => "replica",
+            Self::UnreadableSettings => "unreadable_settings",
+            Self::OldServer => "old_server",
         }
     }
 }

@@ -28,17 +28,32 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("server.max_connections", "0", "0 is out of range", "from 1 to 100000"),
     ("data.dir", "\"\"", "it is empty", "the path of a folder"),
     ("data.dir", "\"a\\u0000b\"", "a NUL character", "text"),
-    ("store.kind", "\"sqlite3\"", "\"sqlite3\" is not known", "\"sqlite\" or \"memory\""),
-    ("store.kind", "\"SQLite\"", "\"SQLite\" is not known", "\"sqlite\" or \"memory\""),
-    ("store.kind", "\"postgres\"", "\"postgres\" is not in this version yet", "\"sqlite\" or \"memory\""),
-    ("store.kind", "1", "found the number 1", "\"sqlite\" or \"memory\""),
+    ("store.kind", "\"sqlite3\"", "\"sqlite3\" is not known", "\"sqlite\", \"postgres\", \"redis\" or \"memory\""),
+    ("store.kind", "\"SQLite\"", "\"SQLite\" is not known", "\"sqlite\", \"postgres\", \"redis\" or \"memory\""),
+    ("store.kind", "1", "found the number 1", "\"sqlite\", \"postgres\", \"redis\" or \"memory\""),
     ("store.url", "\"postgres://me:hunter2@db/regrant\"", "it names another kind of store", "the path of a file"),
     ("store.url", "\"sqlite:\"", "it names no file", "the path of a file"),
     ("store.url", "\"sqlite::memory:\"", "store.kind = \"memory\"", "the path of a file"),
     ("store.url", "\"sqlite:x.db?mode=ro\"", "options after a question mark", "the path of a file"),
     ("store.url", "\"postgres://me:********@db\"", "hidden when the configuration was printed", "REGRANT__STORE__URL"),
-    ("users.kind", "\"sqlite\"", "it is set", "users live with the sessions"),
-    ("users.kind", "\"postgres\"", "not in this version yet", "\"sqlite\" or \"memory\""),
+    ("store.url_file", "\"/nowhere/url\"", "cannot be read", "a file with a URL"),
+    ("store.max_connections", "0", "0 is out of range", "from 1 to 1000"),
+    ("store.statement_timeout", "\"0s\"", "is too short", "from 1s to 1m"),
+    ("store.response_timeout", "\"2m\"", "is too long", "from 1s to 1m"),
+    ("store.ack", "\"all\"", "it is not known", "\"none\", \"replicas:N\", \"aof\" or \"aof:N\""),
+    ("store.ack", "\"replicas\"", "the number of replicas is missing", "\"replicas:N\""),
+    ("store.ack", "\"aof:101\"", "the number is out of range", "N from 1 to 100"),
+    ("store.ack_timeout", "\"1\"", "the unit is missing", "from 1s to 1m"),
+    ("store.prefix", "\"{a}\"", "it has other characters", "letters, digits"),
+    ("store.prefix", "\"\"", "it is empty", "1 to 64"),
+    ("store.allow", "\"fsync_off\"", "found the text", "a list of texts"),
+    ("store.allow", "[1]", "a list of something else", "a list of texts"),
+    ("store.allow", "[\"fsync_off\"]", "\"fsync_off\" is not known", "[] where store.kind is \"sqlite\""),
+    ("users.kind", "\"postgres\"", "another kind than store.kind", "users live with the sessions"),
+    ("users.kind", "\"redis\"", "\"redis\" is not known", "\"sqlite\", \"postgres\" or \"memory\""),
+    ("users.url_file", "\"/nowhere/url\"", "cannot be read", "a file with a URL"),
+    ("clock.check_every", "\"0s\"", "is too short", "from 1s to 1h"),
+    ("clock.warn_above", "\"2h\"", "is too long", "from 1s to 1h"),
     ("users.url", "\"sqlite:users.db\"", "it is set, but users.kind is empty", "users.kind beside it"),
     ("users.sign_up_conflict", "\"lie\"", "\"lie\" is not known", "\"hide\" or \"tell\""),
     ("access_token.format", "\"opaque\"", "not in this version yet", "\"jwt\""),
@@ -113,8 +128,9 @@ fn what_contradicts_is_told() {
 
     let homeless = faults("[store]\nkind = \"redis\"\n").0;
     let told: Vec<_> = homeless.iter().map(|fault| fault.key.as_str()).collect();
-    assert_eq!(told, ["store.kind", "users.kind"]);
-    assert!(homeless[1].wrong.contains("store.kind is \"redis\""), "{}", homeless[1]);
+    assert_eq!(told, ["users.kind", "store.url"]);
+    assert!(homeless[0].wrong.contains("store.kind is \"redis\""), "{}", homeless[0]);
+    assert!(homeless[1].accepted.contains("redis+sentinel://"), "{}", homeless[1]);
 
     let somewhere = faults("[store]\nkind = \"memory\"\nurl = \"sqlite:x.db\"\n").0;
     assert_eq!(somewhere[0].key, "store.url");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regrant::settings::{LogFormat, RefreshFormat, Sources, Store, load};
+use regrant::settings::{Database, LogFormat, RefreshFormat, Sources, Store, load};
 
 use super::{faults, file, loaded, variables};
 
@@ -11,7 +11,7 @@ fn without_any_source_the_built_in_values_are_those_of_the_design() {
     let settings = load(&Sources::default()).unwrap().settings;
     let day = Duration::from_hours(24);
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(settings.store, Store::Sqlite { file: "./data/regrant.db".into() });
+    assert_eq!(settings.store, Store::Database(Database::Sqlite { file: "./data/regrant.db".into() }));
     assert_eq!(settings.policies.access.ttl, Duration::from_hours(1));
     assert_eq!(settings.refresh_format, RefreshFormat::Labelled);
     assert_eq!(settings.policies.refresh.ttl, 60 * day);

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking, as the tests do")]
 
 mod commands;
+mod copying;
+mod deployments;
 mod faults;
 mod files;
 mod first_run;

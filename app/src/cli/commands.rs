@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Cli, Command, Config, Keys, Migrate, explain};
-use crate::compose::{self, App, Purpose, keys, store};
+use crate::compose::{self, App, Purpose, keys, migrate as schema};
 use crate::failure::Failure;
 use crate::settings::{Loaded, Settings};
 use crate::{output, serve};
@@ -24,6 +24,8 @@ pub(super) async fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
             Ok(())
         }
         Some(Command::Keys(Keys::Init)) => init(settings),
+        // It has two configurations, and was run with them.
+        Some(Command::Copy(_)) => Ok(()),
         Some(Command::Sweep) => sweep(settings).await,
         Some(Command::Explain(what)) => explain::run(settings, what).await,
     }
@@ -31,11 +33,11 @@ pub(super) async fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
 
 async fn migrate(settings: &Settings, what: &Migrate) -> Result<(), Failure> {
     let what = match *what {
-        Migrate::Up => store::Migrate::Up,
-        Migrate::Down { steps } => store::Migrate::Down { steps },
-        Migrate::Status => store::Migrate::Status,
+        Migrate::Up => schema::Migrate::Up,
+        Migrate::Down { steps } => schema::Migrate::Down { steps },
+        Migrate::Status => schema::Migrate::Status,
     };
-    for one in store::migrate(settings, what).await? {
+    for one in schema::run(settings, what).await? {
         let state = if one.applied { "applied" } else { "not applied" };
         output::line(format_args!("{:04} {:<20} {state}", one.version, one.name));
     }

@@ -13,6 +13,7 @@ use crate::settings::{self, File, Loaded, Sources};
 use crate::{output, telemetry};
 
 mod commands;
+mod copy;
 mod explain;
 
 const EXAMPLES: &str = "\
@@ -22,6 +23,7 @@ Examples:
   regrant --config /etc/regrant.toml config check
   regrant config show                             every key, with its meaning: a file to begin with
   REGRANT__ACCESS_TOKEN__TTL=15m regrant          one key from the environment
+  regrant copy --from sqlite.toml --to postgres.toml
   printf %s \"$TOKEN\" | regrant explain            why is this refresh token refused?
 
 Configuration: built-in values, then the file (--config), then environment variables
@@ -65,6 +67,12 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
+    /// Copy users, sessions and tokens from one store to another; can be repeated, and signs nobody out
+    ///
+    /// A user or session that the new store has already is replaced only by a later one. Whoever refreshes at the old
+    /// place after the copy can go on at the new one.
+    #[command(after_help = copy::EXAMPLES)]
+    Copy(Copy),
     /// Make key files
     #[command(subcommand)]
     Keys(Keys),
@@ -107,6 +115,19 @@ enum Keys {
 }
 
 #[derive(Debug, Args)]
+struct Copy {
+    /// Configuration file of the old place
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Configuration file of the new place; where that has no tables yet, they are made
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// Copy although the token keys differ: users are kept, but everyone is signed out
+    #[arg(long)]
+    allow_other_keys: bool,
+}
+
+#[derive(Debug, Args)]
 struct Explain {
     /// Print JSON
     #[arg(long)]
@@ -136,13 +157,21 @@ pub fn main(args: impl Iterator<Item = OsString>, variables: impl Iterator<Item 
 }
 
 fn run(cli: &Cli, variables: Vec<(OsString, OsString)>) -> Result<(), Failure> {
+    if let Some(Command::Copy(what)) = &cli.command {
+        let both = copy::load(what, &cli.global, &variables)?;
+        return in_runtime(both.to.settings.log, copy::run(what, &both));
+    }
     let loaded = load(&cli.global, variables)?;
-    telemetry::start(loaded.settings.log);
+    in_runtime(loaded.settings.log, commands::run(cli, &loaded))
+}
+
+fn in_runtime(log: settings::Log, command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    telemetry::start(log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new("the threads of the service cannot be started").because(&error))?;
-    let outcome = runtime.block_on(commands::run(cli, &loaded));
+    let outcome = runtime.block_on(command);
     // Work that was cut off does not keep the process.
     runtime.shutdown_background();
     outcome
@@ -152,5 +181,5 @@ fn load(global: &Global, variables: Vec<(OsString, OsString)>) -> Result<Loaded,
     let flag = |flag, key, value: &Option<OsString>| value.clone().map(|value| (flag, key, value));
     let flags = [flag("--listen", "server.listen", &global.listen), flag("--data", "data.dir", &global.data)];
     let file = global.config.clone().map(File::Path);
-    Ok(settings::load(&Sources { file, variables, flags: flags.into_iter().flatten().collect() })?)
+    Ok(settings::load(&Sources { file, variables, flags: flags.into_iter().flatten().collect(), prefix: None })?)
 }

@@ -123,6 +123,24 @@ pub fn init(settings: &Settings) -> Result<Initialised, Failure> {
     Ok(done)
 }
 
+/// Why the keys of `to` refuse refresh tokens that those of `from` made; `None`: they accept them all.
+pub(super) fn same_tokens(from: &Settings, to: &Settings) -> Result<Option<String>, Failure> {
+    const PROBE: &[&[u8]] = &[b"the same key?"];
+    let ([_, from], [_, to]) = (wanted(from), wanted(to));
+    if !exists(&to.file.path)? {
+        return Ok(Some(format!("{} is missing (copy {} there)", to.described(), from.file.path.display())));
+    }
+    let ring = |key: &Wanted<'_>| token_keys::parse(&key.read()?).map_err(|error| key.wrong(&error));
+    let (old, new) = (ring(&from)?, ring(&to)?);
+    let goes_on = |id| match (old.get(TokenKeyId(id)), new.get(TokenKeyId(id))) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(old), Some(new)) => new.tag_matches(PROBE, &old.tag(PROBE)),
+    };
+    let why = || format!("{} lacks a key of {}", to.file.path.display(), from.file.path.display());
+    Ok((!(0..=u8::MAX).all(goes_on)).then(why))
+}
+
 impl Wanted<'_> {
     fn described(&self) -> String {
         format!("{} {}", self.what, self.file.path.display())

@@ -1,6 +1,6 @@
 //! Who is chosen: the only place that names concrete adapters.
 //!
-//! A new store is one more variant of [`Store`], and one more arm in `store::open`.
+//! A new store is one more variant in `settings`, and one more arm in `store::open`.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -20,11 +20,16 @@ use regrant_domain::usecases::explain::Explain;
 use regrant_domain::usecases::sweep::Sweep;
 use regrant_domain::usecases::{Ports, UseCases};
 
+pub use clock::ClockFollower;
+
 use crate::failure::Failure;
 use crate::settings::{AccessToken, RefreshFormat, Server, Settings, Store};
 
+mod clock;
+pub mod copy;
 pub mod keys;
-pub mod store;
+pub mod migrate;
+mod store;
 
 /// What a composition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,7 @@ pub struct App {
     /// What was made because it was missing, in words.
     pub made: Vec<String>,
     store: store::Open,
+    follower: Option<ClockFollower>,
 }
 
 /// Opens the store, reads the keys, and puts everything together.
@@ -55,14 +61,21 @@ pub struct App {
 pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure> {
     let mut made = Vec::new();
     let store = store::open(settings, purpose, &mut made).await?;
+    let clock = Arc::new(SystemClock::new());
+    let mut follower = store.remote_clock().map(|remote| ClockFollower::new(clock.clone(), remote, settings.clock));
+    if let Some(follower) = &mut follower {
+        // Before anything is decided.
+        follower.look().await;
+    }
     let keys = keys::present(settings, purpose, &store, &mut made).await;
-    match keys.and_then(|keys| ports(settings, &store, keys)) {
+    match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
         Ok(ports) => Ok(App {
             use_cases: UseCases::new(&ports, &settings.policies),
             sweep: Sweep::new(ports.clone(), settings.sweep.retention),
             explain: Explain::new(ports, settings.policies.refresh),
             made,
             store,
+            follower,
         }),
         Err(failure) => {
             store.close().await;
@@ -81,6 +94,11 @@ impl App {
         router(self.use_cases.clone(), options)
     }
 
+    /// What keeps the clock with the store's, where that is not this machine's; once.
+    pub const fn take_clock_follower(&mut self) -> Option<ClockFollower> {
+        self.follower.take()
+    }
+
     /// Closes the store: what was acknowledged is there at the next start.
     pub async fn close(self) {
         self.store.close().await;
@@ -92,7 +110,12 @@ pub fn came_from(request: &mut Request, ip: IpAddr) {
     request.extensions_mut().insert(Peer(ip));
 }
 
-fn ports(settings: &Settings, store: &store::Open, keys: keys::KeysInUse) -> Result<Ports, Failure> {
+fn ports(
+    settings: &Settings,
+    store: &store::Open,
+    keys: keys::KeysInUse,
+    clock: Arc<SystemClock>,
+) -> Result<Ports, Failure> {
     let randomness = Arc::new(OsRandomness);
     let threads = settings.hashing.threads.and_then(NonZeroUsize::new);
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
@@ -108,7 +131,7 @@ fn ports(settings: &Settings, store: &store::Open, keys: keys::KeysInUse) -> Res
         access_tokens: Arc::new(access_tokens(&settings.access_token, keys.signing)),
         codec: codec(settings.refresh_format, Arc::new(keys.ring)),
         passwords: Arc::new(passwords),
-        clock: Arc::new(SystemClock::new()),
+        clock,
         ids: Arc::new(OsIds::new()),
         randomness,
         events: Arc::new(LogEvents),

@@ -1,53 +1,137 @@
-//! Opening, migrating and closing the chosen store. One arm per store.
+//! Opening and closing the chosen store. One arm per store.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use regrant_adapters::outbound::memory::MemoryStore;
-use regrant_adapters::outbound::sqlite::{SqliteStore, StartError, schema};
-use regrant_domain::ports::{SessionRepository, UserRepository};
+use regrant_adapters::outbound::postgres::{self, PostgresOptions, PostgresStore};
+use regrant_adapters::outbound::redis::{self, RedisOptions, RedisStore};
+use regrant_adapters::outbound::sqlite::SqliteStore;
+use regrant_domain::ports::{PortError, SessionRepository, UserRepository};
+use regrant_domain::time::Timestamp;
+use regrant_domain::usecases::copy::Place;
 
 use super::{Purpose, Settings, Store};
 use crate::failure::{Failure, Kind};
+use crate::settings::{Ack, Database, Postgres, Redis, Url};
 
 /// A store that is open.
-pub(super) enum Open {
-    /// See [`Store::Memory`].
+pub(super) struct Open {
+    /// Users, and sessions too unless they are in Redis.
+    database: OpenDatabase,
+    redis: Option<Arc<RedisStore>>,
+}
+
+enum OpenDatabase {
+    /// See [`Database::Memory`].
     Memory(Arc<MemoryStore>),
-    /// See [`Store::Sqlite`].
+    /// See [`Database::Sqlite`].
     Sqlite(Arc<SqliteStore>),
+    /// See [`Database::Postgres`].
+    Postgres(Arc<PostgresStore>),
 }
 
 impl Open {
     /// Whether it certainly holds neither a user nor a session.
     pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
-        match self {
-            Self::Memory(_) => Ok(true),
-            Self::Sqlite(store) => store.is_empty().await.map_err(|error| Failure::of(&error)),
+        self.asked_whether_empty().await.map_err(|error| Failure::of(&error))
+    }
+
+    async fn asked_whether_empty(&self) -> Result<bool, PortError> {
+        let database = match &self.database {
+            OpenDatabase::Memory(_) => true,
+            OpenDatabase::Sqlite(store) => store.is_empty().await?,
+            OpenDatabase::Postgres(store) => store.is_empty().await?,
+        };
+        match &self.redis {
+            Some(redis) if database => redis.is_empty().await,
+            _ => Ok(database),
         }
     }
 
     pub(super) fn ports(&self) -> (Arc<dyn UserRepository>, Arc<dyn SessionRepository>) {
-        match self {
-            Self::Memory(store) => (store.clone(), store.clone()),
-            Self::Sqlite(store) => (store.clone(), store.clone()),
+        let (users, sessions): (Arc<dyn UserRepository>, Arc<dyn SessionRepository>) = match &self.database {
+            OpenDatabase::Memory(store) => (store.clone(), store.clone()),
+            OpenDatabase::Sqlite(store) => (store.clone(), store.clone()),
+            OpenDatabase::Postgres(store) => (store.clone(), store.clone()),
+        };
+        match &self.redis {
+            Some(redis) => (users, redis.clone()),
+            None => (users, sessions),
+        }
+    }
+
+    /// For carrying everything elsewhere.
+    pub(super) fn place(&self) -> Place<'_> {
+        let place = match &self.database {
+            OpenDatabase::Memory(store) => Place { users: &**store, sessions: &**store },
+            OpenDatabase::Sqlite(store) => Place { users: &**store, sessions: &**store },
+            OpenDatabase::Postgres(store) => Place { users: &**store, sessions: &**store },
+        };
+        match &self.redis {
+            Some(redis) => Place { sessions: &**redis, ..place },
+            None => place,
+        }
+    }
+
+    /// The clock of the store that keeps the sessions, where it is not this machine's.
+    pub(super) fn remote_clock(&self) -> Option<RemoteClock> {
+        match (&self.redis, &self.database) {
+            (Some(redis), _) => Some(RemoteClock::Redis(redis.clone())),
+            (None, OpenDatabase::Postgres(store)) => Some(RemoteClock::Postgres(store.clone())),
+            (None, OpenDatabase::Memory(_) | OpenDatabase::Sqlite(_)) => None,
         }
     }
 
     pub(super) async fn close(&self) {
+        if let Some(redis) = &self.redis {
+            redis.close();
+        }
+        match &self.database {
+            OpenDatabase::Memory(_) => {}
+            OpenDatabase::Sqlite(store) => store.close().await,
+            OpenDatabase::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+/// A store whose clock is not this machine's.
+#[derive(Clone)]
+pub(super) enum RemoteClock {
+    Postgres(Arc<PostgresStore>),
+    Redis(Arc<RedisStore>),
+}
+
+impl RemoteClock {
+    pub(super) async fn now(&self) -> Result<Timestamp, PortError> {
         match self {
-            Self::Memory(_) => {}
-            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.store_now().await,
+            Self::Redis(store) => store.store_now().await,
         }
     }
 }
 
 /// Opens the chosen store; to serve, a database that is not there is made, and so is its folder if it is `data.dir`.
 pub(super) async fn open(settings: &Settings, purpose: Purpose, made: &mut Vec<String>) -> Result<Open, Failure> {
-    match (&settings.store, purpose) {
-        (Store::Memory, Purpose::Serve) => Ok(Open::Memory(Arc::new(MemoryStore::default()))),
-        (Store::Memory, Purpose::Tend) => Err(in_memory()),
-        (Store::Sqlite { file }, _) => {
+    let database = open_database(settings, purpose, made).await?;
+    let mut open = Open { database, redis: None };
+    if let Store::Redis { sessions, .. } = &settings.store {
+        match open_redis(sessions, settings).await {
+            Ok(redis) => open.redis = Some(Arc::new(redis)),
+            Err(failure) => {
+                open.close().await;
+                return Err(failure);
+            }
+        }
+    }
+    Ok(open)
+}
+
+async fn open_database(settings: &Settings, purpose: Purpose, made: &mut Vec<String>) -> Result<OpenDatabase, Failure> {
+    match (settings.store.users(), purpose) {
+        (Database::Memory, Purpose::Serve) => Ok(OpenDatabase::Memory(Arc::new(MemoryStore::default()))),
+        (Database::Memory, Purpose::Tend) => Err(in_memory()),
+        (Database::Sqlite { file }, _) => {
             let is_there = exists(file)?;
             if !is_there && purpose == Purpose::Tend {
                 let failure = Failure::new(format!("there is no database at {}", file.display()));
@@ -56,24 +140,100 @@ pub(super) async fn open(settings: &Settings, purpose: Purpose, made: &mut Vec<S
             if !is_there && file.parent() == Some(&settings.data_dir) {
                 make_folder(&settings.data_dir, "data.dir", made)?;
             }
-            let store = SqliteStore::open(file).await.map_err(|error| failure(&error))?;
+            // The error's own text says what to do.
+            let store = SqliteStore::open(file).await.map_err(|error| Failure::of(&error))?;
             if !is_there {
                 made.push(format!("the database {}", file.display()));
             }
-            Ok(Open::Sqlite(Arc::new(store)))
+            Ok(OpenDatabase::Sqlite(Arc::new(store)))
+        }
+        (Database::Postgres(chosen), _) => {
+            let options = postgres_options(chosen)?;
+            let failure = |error| postgres_failure(&chosen.url, &error);
+            let is_new = !postgres::schema::status(&options).await.map_err(failure)?.iter().any(|one| one.applied);
+            if is_new && purpose == Purpose::Tend {
+                let failure = Failure::new(format!("the database {} has no tables of Regrant's", chosen.url));
+                let key = chosen.url.key();
+                return Err(failure.advise(format!("check {key}; `regrant serve` or `regrant migrate up` makes them")));
+            }
+            let store = PostgresStore::connect(&options).await.map_err(failure)?;
+            if is_new {
+                made.push(format!("the tables in {}", chosen.url));
+            }
+            Ok(OpenDatabase::Postgres(Arc::new(store)))
         }
     }
 }
 
-fn in_memory() -> Failure {
-    let failure =
-        Failure::new("the store is in memory (store.kind = \"memory\"): only the running server can reach it");
+async fn open_redis(chosen: &Redis, settings: &Settings) -> Result<RedisStore, Failure> {
+    let allow = chosen.allow.iter().map(|name| name.parse()).collect::<Result<_, _>>();
+    let options = RedisOptions {
+        prefix: chosen.prefix.clone(),
+        retention: settings.sweep.retention,
+        response_timeout: chosen.response_timeout,
+        ack: match chosen.ack {
+            Ack::None => redis::Ack::None,
+            Ack::Replicas(replicas) => redis::Ack::Replicas(replicas),
+            Ack::Aof { replicas } => redis::Ack::Aof { replicas },
+        },
+        ack_timeout: chosen.ack_timeout,
+        allow: allow.map_err(|error| unknown_risk(&error))?,
+        ..RedisOptions::new(chosen.url.expose())
+    };
+    let store = RedisStore::connect(&options).await.map_err(|error| {
+        let (kind, advice) = match &error {
+            redis::StartError::Address(_) => (Kind::Configuration, None),
+            redis::StartError::Unavailable(_) => (Kind::Other, Some(reach(&chosen.url))),
+            redis::StartError::Refused(_) => (Kind::Other, None),
+        };
+        unusable(&chosen.url, &error, kind, advice)
+    })?;
+    for warning in store.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(store)
+}
+
+pub(super) fn postgres_options(chosen: &Postgres) -> Result<PostgresOptions, Failure> {
+    let allow = chosen.allow.iter().map(|name| name.parse()).collect::<Result<_, _>>();
+    Ok(PostgresOptions {
+        max_connections: chosen.max_connections,
+        statement_timeout: chosen.statement_timeout,
+        allow: allow.map_err(|error| unknown_risk(&error))?,
+        ..PostgresOptions::new(chosen.url.expose())
+    })
+}
+
+pub(super) fn postgres_failure(url: &Url, error: &postgres::StartError) -> Failure {
+    use postgres::StartError::{Schema, Unreachable, Unsafe};
+    let (kind, advice) = match error {
+        postgres::StartError::Url(_) => (Kind::Configuration, None),
+        Unreachable(_) => (Kind::Other, Some(reach(url))),
+        // They say what to do themselves.
+        Unsafe(_) | Schema(_) => (Kind::Other, None),
+    };
+    unusable(url, error, kind, advice)
+}
+
+fn unusable(url: &Url, error: &(dyn std::error::Error + 'static), kind: Kind, advice: Option<String>) -> Failure {
+    let failure = Failure::new(format!("the store {url} ({}) cannot be used", url.key())).because(error);
+    Failure { advice, kind, ..failure }
+}
+
+fn reach(url: &Url) -> String {
+    format!("check that it runs and can be reached from here, and {}, its user and password", url.key())
+}
+
+/// The settings know these names: a test compares the lists.
+fn unknown_risk(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let failure = Failure::new("store.allow names a start-up check that is not known").because(error);
     Failure { kind: Kind::Configuration, ..failure }
 }
 
-/// The error's own text says what to do.
-fn failure(error: &StartError) -> Failure {
-    Failure::of(error)
+pub(super) fn in_memory() -> Failure {
+    let failure =
+        Failure::new("the store is in memory (store.kind = \"memory\"): only the running server can reach it");
+    Failure { kind: Kind::Configuration, ..failure }
 }
 
 /// Whether there is such a file; a failure if that cannot be found out.
@@ -100,53 +260,4 @@ pub(super) fn make_folder(path: &Path, setting: &str, made: &mut Vec<String>) ->
     })?;
     made.push(format!("the folder {}", path.display()));
     Ok(())
-}
-
-/// One migration, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migration {
-    /// Its place.
-    pub version: i64,
-    /// What it is about.
-    pub name: String,
-    /// Whether the database has it.
-    pub applied: bool,
-}
-
-/// What to do with migrations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Migrate {
-    /// Apply what is missing.
-    Up,
-    /// Take the last ones back, with their data.
-    Down {
-        /// How many.
-        steps: u32,
-    },
-    /// Change nothing.
-    Status,
-}
-
-/// Changes the schema of the chosen store, and says where it stands then.
-///
-/// # Errors
-/// [`Failure`]; the database is as it was.
-pub async fn migrate(settings: &Settings, what: Migrate) -> Result<Vec<Migration>, Failure> {
-    let file = match &settings.store {
-        Store::Memory => return Err(in_memory()),
-        Store::Sqlite { file } => file,
-    };
-    let all = match what {
-        Migrate::Up => {
-            if !exists(file)? && file.parent() == Some(&settings.data_dir) {
-                make_folder(&settings.data_dir, "data.dir", &mut Vec::new())?;
-            }
-            schema::up(file, None).await
-        }
-        Migrate::Down { steps } => schema::down(file, steps).await,
-        Migrate::Status => schema::status(file).await,
-    };
-    let all = all.map_err(|error| failure(&error))?;
-    let all = all.into_iter();
-    Ok(all.map(|one| Migration { version: one.version, name: one.name.into_owned(), applied: one.applied }).collect())
 }

@@ -17,6 +17,7 @@ use crate::output;
 use crate::settings::Settings;
 
 mod accept;
+mod clock;
 mod greeting;
 mod sweeper;
 
@@ -28,7 +29,8 @@ pub struct Running {
     made: Vec<String>,
     stop: watch::Sender<bool>,
     server: JoinHandle<Drained>,
-    sweeper: Option<JoinHandle<()>>,
+    /// What runs beside the requests: the sweeper, and what follows the store's clock.
+    beside: Vec<JoinHandle<()>>,
     app: App,
 }
 
@@ -55,8 +57,11 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     let (stop, stopped) = watch::channel(false);
     let router = app.router(&settings.server);
     let server = tokio::spawn(accept::run(listener, router, settings.server.clone(), stopped.clone()));
-    let sweeper = settings.sweep.every.map(|every| tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped)));
-    Ok(Running { addr, made: std::mem::take(&mut app.made), stop, server, sweeper, app })
+    let sweeping =
+        settings.sweep.every.map(|every| tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped.clone())));
+    let following = app.take_clock_follower().map(|follower| tokio::spawn(clock::run(follower, stopped)));
+    let beside = [sweeping, following].into_iter().flatten().collect();
+    Ok(Running { addr, made: std::mem::take(&mut app.made), stop, server, beside, app })
 }
 
 impl Running {
@@ -75,8 +80,8 @@ impl Running {
         self.stop.send_replace(true);
         // The tasks are ours and end by themselves; one that panicked has ended too.
         let drained = self.server.await.unwrap_or(Drained::CutOff);
-        if let Some(sweeper) = self.sweeper {
-            let _ = sweeper.await;
+        for task in self.beside {
+            let _ = task.await;
         }
         self.app.close().await;
         drained

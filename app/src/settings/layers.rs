@@ -29,6 +29,8 @@ pub struct Sources {
     pub file: Option<File>,
     /// Environment variables; those whose names do not begin with `REGRANT__` are ignored.
     pub variables: Vec<(OsString, OsString)>,
+    /// What the names of those that count begin with instead of `REGRANT__`.
+    pub prefix: Option<&'static str>,
     /// Flags: the flag, the key, the value.
     pub flags: Vec<(&'static str, &'static str, OsString)>,
 }
@@ -66,7 +68,8 @@ pub(super) fn merge(sources: &Sources, faults: &mut Vec<Fault>) -> BTreeMap<Stri
     let built_in = toml_layer(BUILT_IN_NAME, BUILT_IN, None, faults);
     let known = built_in.0.clone();
     let file = sources.file.as_ref().map(|file| file_layer(file, &known, faults)).unwrap_or_default();
-    let environment = environment_layer(&sources.variables, &known, faults);
+    let prefix = sources.prefix.unwrap_or(PREFIX);
+    let environment = environment_layer(&sources.variables, prefix, &known, faults);
     let flags = flags_layer(&sources.flags, faults);
     let layers = [built_in, file, environment, flags];
     let builder = ConfigBuilder::<DefaultState>::default();
@@ -204,7 +207,7 @@ fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
     format!("{name}, line {line}")
 }
 
-/// A TOML value as the layering keeps it. No key takes a fraction, a date or a list: of those only the type is kept, for
+/// A TOML value as the layering keeps it. No key takes a fraction, a date or a table: of those only the type is kept, for
 /// the fault that is told.
 fn kind(value: DeValue<'_>) -> ValueKind {
     match value {
@@ -215,20 +218,28 @@ fn kind(value: DeValue<'_>) -> ValueKind {
         },
         DeValue::Float(number) => ValueKind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => ValueKind::Boolean(flag),
-        DeValue::Datetime(_) => ValueKind::Nil,
-        DeValue::Array(_) | DeValue::Table(_) => ValueKind::Array(Vec::new()),
+        DeValue::Datetime(_) | DeValue::Table(_) => ValueKind::Nil,
+        DeValue::Array(values) => {
+            ValueKind::Array(values.into_iter().map(|value| Value::new(None, kind(value.into_inner()))).collect())
+        }
     }
 }
 
-fn environment_layer(variables: &[(OsString, OsString)], known: &Known, faults: &mut Vec<Fault>) -> Layer {
+fn environment_layer(
+    variables: &[(OsString, OsString)],
+    prefix: &str,
+    known: &Known,
+    faults: &mut Vec<Fault>,
+) -> Layer {
+    let variable = |key: &str| variable_of(prefix, key);
     let mut layer = Layer::default();
     for (name, value) in variables {
         let name = name.to_string_lossy();
-        if !name.to_uppercase().starts_with(PREFIX) {
+        if !name.to_uppercase().starts_with(prefix) {
             continue;
         }
         let origin = format!("environment variable {name}");
-        let key = name[PREFIX.len()..].replace("__", ".").to_lowercase();
+        let key = name[prefix.len()..].replace("__", ".").to_lowercase();
         match (known.get(&key), variable(&key) == name) {
             (Some(like), true) => match value.to_str() {
                 Some(text) => {
@@ -250,7 +261,11 @@ fn environment_layer(variables: &[(OsString, OsString)], known: &Known, faults: 
 
 /// The environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+    variable_of(PREFIX, key)
+}
+
+fn variable_of(prefix: &str, key: &str) -> String {
+    format!("{prefix}{}", key.replace('.', "__").to_uppercase())
 }
 
 fn flags_layer(flags: &[(&'static str, &'static str, OsString)], faults: &mut Vec<Fault>) -> Layer {
@@ -272,6 +287,11 @@ fn text_as(like: &ValueKind, text: &str) -> ValueKind {
     match like {
         ValueKind::Boolean(_) => text.parse().map(ValueKind::Boolean).ok(),
         ValueKind::I64(_) => text.parse().map(ValueKind::I64).ok(),
+        // With commas between, as lists are written in variables.
+        ValueKind::Array(_) => {
+            let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+            Some(ValueKind::Array(texts.map(|text| Value::new(None, text)).collect()))
+        }
         _ => None,
     }
     .unwrap_or_else(|| ValueKind::String(text.to_owned()))

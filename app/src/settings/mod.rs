@@ -14,11 +14,14 @@ mod duration;
 mod fault;
 mod layers;
 mod read;
+mod read_store;
 mod reader;
 mod show;
+mod store;
 
 pub use fault::{Fault, Faults};
 pub use layers::{BUILT_IN, File, Sources};
+pub use store::{Ack, ClockCheck, Database, POSTGRES_RISKS, Postgres, REDIS_RISKS, Redis, Store, Url};
 
 /// Everything that can be chosen, checked.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where users and sessions are kept.
     pub store: Store,
+    /// How the store's clock is followed.
+    pub clock: ClockCheck,
     /// How access tokens are made.
     pub access_token: AccessToken,
     /// How refresh tokens are written.
@@ -60,18 +65,6 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// Most connections at once.
     pub max_connections: usize,
-}
-
-/// `[store]`: one variant per store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Store {
-    /// In memory: lost at a stop.
-    Memory,
-    /// In a `SQLite` database.
-    Sqlite {
-        /// Its file.
-        file: PathBuf,
-    },
 }
 
 /// How refresh tokens are written: one variant per format.

@@ -12,12 +12,10 @@ use regrant_domain::policy::{
 use regrant_domain::usecases::Policies;
 use regrant_domain::usecases::register::TakenEmail;
 
+use super::read_store;
 use super::reader::Choice::{Is, NotYet};
 use super::reader::Reader;
-use super::show::HIDDEN;
-use super::{
-    AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Server, Settings, Store, Sweep,
-};
+use super::{AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Server, Settings, Sweep};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -28,8 +26,8 @@ const LONGEST: Duration = Duration::from_hours(24 * 3650);
 pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
     let server = server(r);
     let data_dir = folder(r, "data.dir");
-    let store = store(r, &data_dir);
-    users(r);
+    let store = read_store::store(r, &data_dir);
+    let clock = read_store::clock(r);
     let (access_token, algorithm) = access_token(r);
     let (refresh_format, refresh) = refresh_token(r);
     let policies = Policies {
@@ -56,6 +54,7 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
         server: server?,
         data_dir,
         store: store?,
+        clock,
         access_token,
         refresh_format,
         policies,
@@ -87,87 +86,6 @@ fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {
         r.fault(key, "it is empty", "expected the path of a folder; \".\" is where Regrant is started");
     }
     PathBuf::from(path)
-}
-
-/// A store kind of `[store]` or `[users]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Only in `[users]`: with the sessions.
-    WithSessions,
-    Memory,
-    Sqlite,
-}
-
-fn store(r: &mut Reader<'_>, data_dir: &Path) -> Option<Store> {
-    let words = [("sqlite", Is(Kind::Sqlite)), ("memory", Is(Kind::Memory)), ("postgres", NotYet), ("redis", NotYet)];
-    let kind = r.choice("store.kind", &words, Kind::Memory);
-    let url = r.text("store.url");
-    if !r.sound(&["store.kind", "store.url"]) {
-        return None;
-    }
-    if url.contains(HIDDEN) {
-        let accepted = "write the real one, or set the environment variable REGRANT__STORE__URL";
-        r.fault("store.url", "its password was hidden when the configuration was printed", accepted);
-        return None;
-    }
-    match kind {
-        Kind::Sqlite if url.is_empty() => Some(Store::Sqlite { file: data_dir.join("regrant.db") }),
-        Kind::Sqlite => r
-            .parsed("store.url", sqlite_file, "\"sqlite:\" and the path of a file, or nothing: under data.dir")
-            .map(|file| Store::Sqlite { file }),
-        Kind::Memory | Kind::WithSessions if url.is_empty() => Some(Store::Memory),
-        Kind::Memory | Kind::WithSessions => {
-            r.fault("store.url", "it is set, but store.kind is \"memory\"", "expected nothing");
-            None
-        }
-    }
-}
-
-/// `sqlite:PATH`, `sqlite://PATH`, or a plain path.
-fn sqlite_file(url: &str) -> Result<PathBuf, &'static str> {
-    let path = match url.split_once(':') {
-        Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
-        Some((scheme, rest)) if scheme.len() > 1 && rest.starts_with("//") => {
-            return Err("it names another kind of store");
-        }
-        _ => url,
-    };
-    match path {
-        "" => Err("it names no file"),
-        ":memory:" => Err("a database in memory is store.kind = \"memory\""),
-        _ if path.contains('?') => Err("options after a question mark are not supported"),
-        path => Ok(PathBuf::from(path)),
-    }
-}
-
-/// Users live with the sessions: other places come with the Redis store, where they are needed.
-fn users(r: &mut Reader<'_>) {
-    let words = [
-        ("", Is(Kind::WithSessions)),
-        ("sqlite", Is(Kind::Sqlite)),
-        ("memory", Is(Kind::Memory)),
-        ("postgres", NotYet),
-        ("redis", NotYet),
-    ];
-    let kind = r.choice("users.kind", &words, Kind::WithSessions);
-    let (url, sessions) = (r.text("users.url"), r.word("store.kind"));
-    if !r.sound(&["users.kind", "users.url"]) {
-        return;
-    }
-    match kind {
-        Kind::WithSessions if sessions == "redis" => {
-            let accepted = "expected where users live: a Redis store keeps only sessions";
-            r.fault("users.kind", "it is empty, but store.kind is \"redis\"", accepted);
-        }
-        Kind::WithSessions if !url.is_empty() => {
-            r.fault("users.url", "it is set, but users.kind is empty", "expected users.kind beside it");
-        }
-        Kind::Memory | Kind::Sqlite if sessions != "redis" => {
-            let accepted = "expected nothing: users live with the sessions unless store.kind is \"redis\"";
-            r.fault("users.kind", "it is set", accepted);
-        }
-        _ => {}
-    }
 }
 
 fn access_token(r: &mut Reader<'_>) -> (AccessToken, Algorithm) {

@@ -76,6 +76,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A list of texts.
+    pub(super) fn list(&mut self, key: &'static str) -> Vec<String> {
+        let accepted = "a list of texts, such as [\"one\", \"two\"], or []";
+        let found = match self.kind(key) {
+            Some(ValueKind::Array(values)) => values,
+            other => return self.type_fault(key, other, accepted),
+        };
+        let texts = found.iter().map(|value| match &value.kind {
+            ValueKind::String(text) => Some(text.clone()),
+            _ => None,
+        });
+        texts.collect::<Option<_>>().unwrap_or_else(|| {
+            self.fault(key, "found a list of something else", format!("expected {accepted}"));
+            Vec::new()
+        })
+    }
+
     pub(super) fn flag(&mut self, key: &'static str) -> bool {
         match self.kind(key) {
             Some(ValueKind::Boolean(flag)) => *flag,

@@ -50,6 +50,10 @@ fn literal(key: &str, value: &Value) -> String {
     match &value.kind {
         ValueKind::String(text) if SECRET_KEYS.contains(&key) => toml::Value::String(hidden(text)).to_string(),
         ValueKind::String(text) => toml::Value::String(text.clone()).to_string(),
+        ValueKind::Array(values) => {
+            let values = values.iter().map(|value| toml::Value::String(value.to_string()));
+            toml::Value::Array(values.collect()).to_string()
+        }
         other => other.to_string(),
     }
 }
@@ -63,19 +67,22 @@ pub(super) fn hidden(url: &str) -> String {
     }
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
-    let rest = match rest.rsplit_once('@') {
+    // What follows a question mark may be a password as well (`?password=…`), or the rest of one that has the mark.
+    let (place, more) = rest.split_once('?').map_or((rest, None), |(place, more)| (place, Some(more)));
+    let place = match place.rsplit_once('@') {
         Some((userinfo, place)) => {
             let user = userinfo.split_once(':').map_or(userinfo, |(user, _)| user);
             let hidden = if userinfo.contains(':') { HIDDEN } else { "@" };
             format!("{user}{hidden}{place}")
         }
-        None => rest.to_owned(),
+        None if more.is_some_and(|more| more.contains('@')) => {
+            let user = place.split_once(':').map_or(place, |(user, _)| user);
+            format!("{user}{HIDDEN}")
+        }
+        None => place.to_owned(),
     };
-    let rest = match rest.split_once('?') {
-        Some((place, _)) => format!("{place}?…"),
-        None => rest,
-    };
-    format!("{scheme}{rest}")
+    let more = if more.is_some() { "?…" } else { "" };
+    format!("{scheme}{place}{more}")
 }
 
 #[cfg(test)]
@@ -95,6 +102,9 @@ mod tests {
             ("postgres://me:hun@ter:2@db/regrant", "postgres://me:********@db/regrant"),
             ("redis://:hunter2@a", "redis://:********@a"),
             ("postgres://db/regrant?password=hunter2", "postgres://db/regrant?…"),
+            ("postgres://me:hunter2@db/x?password=hun@ter2", "postgres://me:********@db/x?…"),
+            ("postgres://me:hun?ter2@db/x", "postgres://me:********@?…"),
+            ("redis+sentinel://:hunter2@a,b/main?sentinel_password=hunter2", "redis+sentinel://:********@a,b/main?…"),
             ("me:hunter2@db", "me:********@db"),
         ] {
             assert_eq!(hidden(url), shown, "{url}");

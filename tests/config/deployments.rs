@@ -1,0 +1,152 @@
+//! The complete configuration files, and the lists that must agree with the stores.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use regrant::settings::{Ack, Database, File, POSTGRES_RISKS, REDIS_RISKS, Settings, Sources, Store, load};
+use regrant_adapters::outbound::{postgres, redis};
+
+use super::process::Place;
+use super::variables;
+
+const FILES: [&str; 5] = ["static", "postgres", "redis", "redis-cluster", "redis-sentinel"];
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../config")).join(format!("{name}.toml"))
+}
+
+fn settings(name: &str, environment: &[(&str, &str)]) -> Settings {
+    let file = Some(File::Path(path(name)));
+    let sources = Sources { file, variables: variables(environment), ..Sources::default() };
+    load(&sources).unwrap_or_else(|faults| panic!("{name}: {faults}")).settings
+}
+
+#[test]
+fn each_passes_the_check_and_holds_every_key() {
+    let keys = |text: &str| -> BTreeSet<String> {
+        let table: toml::Table = text.parse().unwrap();
+        let sections = table.iter();
+        sections.flat_map(|(s, keys)| keys.as_table().unwrap().keys().map(move |key| format!("{s}.{key}"))).collect()
+    };
+    let all = keys(regrant::settings::BUILT_IN);
+    for name in FILES {
+        assert_eq!(keys(&std::fs::read_to_string(path(name)).unwrap()), all, "{name}");
+        let told = Place::new().run(&["config", "check", "--config", path(name).to_str().unwrap()]);
+        assert_eq!((told.code, told.out.as_str()), (0, "The configuration is fine.\n"), "{name}: {}", told.err);
+    }
+}
+
+#[test]
+fn none_holds_a_password_and_each_is_what_its_name_says() {
+    for name in FILES {
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        let values = text.lines().filter(|line| line.starts_with("url ="));
+        for url in values {
+            let place = url.split_once("://").map_or("", |(_, place)| place);
+            let user = place.rsplit_once('@').map_or("", |(user, _)| user);
+            assert!(!user.contains(':'), "{name}: {url}");
+        }
+    }
+    assert!(matches!(settings("postgres", &[]).store, Store::Database(Database::Postgres(_))));
+    let users = |name| match settings(name, &[]).store {
+        Store::Redis { sessions, users } => (sessions.ack, users),
+        other @ Store::Database(_) => panic!("{other:?}"),
+    };
+    assert!(matches!(users("redis"), (Ack::None, Database::Sqlite { .. })));
+    assert!(matches!(users("redis-cluster"), (Ack::Replicas(1), Database::Postgres(_))));
+    assert!(matches!(users("redis-sentinel"), (Ack::Replicas(1), Database::Postgres(_))));
+}
+
+#[test]
+fn the_password_comes_from_the_environment_or_a_file_and_is_never_printed() {
+    let url = "postgres://regrant:hunter2@db/regrant";
+    let chosen = settings("postgres", &[("REGRANT__STORE__URL", url)]);
+    let Store::Database(Database::Postgres(postgres)) = &chosen.store else { panic!("{:?}", chosen.store) };
+    assert_eq!(postgres.url.expose(), url);
+    assert!(!format!("{chosen:?}").contains("hunter2"), "{chosen:?}");
+    assert_eq!(postgres.url.to_string(), "postgres://regrant:********@db/regrant");
+
+    let place = Place::new();
+    place.write("url", &format!("{url}\n"));
+    place.write("regrant.toml", "[store]\nkind = \"postgres\"\nurl_file = \"url\"\n");
+    let shown = place.run(&["config", "show", "--config", "regrant.toml"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert!(
+        shown.out.contains("url_file = \"url\"  # regrant.toml") && !shown.out.contains("hunter2"),
+        "{}",
+        shown.out
+    );
+    place.write("regrant.toml", "[store]\nkind = \"postgres\"\nurl_file = \"url\"\nurl = \"postgres://x/y\"\n");
+    let told = place.refused(&["config", "check", "--config", "regrant.toml"], 2);
+    assert!(told.contains("store.url_file") && told.contains("one of the two"), "{told}");
+}
+
+#[test]
+fn lists_come_from_variables_with_commas_between() {
+    let chosen = settings("redis", &[("REGRANT__STORE__ALLOW", "allow_eviction, allow_old_server")]);
+    let Store::Redis { sessions, .. } = chosen.store else { panic!("{:?}", chosen.store) };
+    assert_eq!(sessions.allow, ["allow_eviction", "allow_old_server"]);
+    let place = Place::new();
+    let (config, variable) = (path("redis"), [("REGRANT__STORE__ALLOW", "allow_eviction")]);
+    let shown = place.run_with(&["config", "show", "--config", config.to_str().unwrap()], &variable, "");
+    assert!(shown.out.contains("allow = [\"allow_eviction\"]  # environment variable"), "{}{}", shown.out, shown.err);
+}
+
+#[test]
+fn the_names_of_allowed_risks_are_those_of_the_stores() {
+    assert_eq!(postgres::Risk::ALL.map(postgres::Risk::name), POSTGRES_RISKS);
+    assert_eq!(redis::RedisAllowance::ALL.map(redis::RedisAllowance::name), REDIS_RISKS);
+    for name in POSTGRES_RISKS.iter().chain(&REDIS_RISKS) {
+        assert!(regrant::settings::BUILT_IN.contains(&format!("\"{name}\"")), "{name} is not documented");
+    }
+}
+
+#[test]
+fn what_contradicts_between_stores_and_users_is_told() {
+    for (text, key, wrong) in [
+        ("[store]\nkind = \"postgres\"\n", "store.url", "it is empty"),
+        ("[store]\nkind = \"postgres\"\nurl = \"redis://me:hunter2@a\"\n", "store.url", "another kind of store"),
+        ("[store]\nkind = \"redis\"\nurl = \"redis://a\"\n", "users.kind", "it is empty"),
+        ("[store]\nkind = \"redis\"\nurl = \"redis://a\"\n[users]\nkind = \"memory\"\n", "users.kind", "\"memory\""),
+        ("[store]\nkind = \"redis\"\nurl = \"redis://a\"\n[users]\nkind = \"postgres\"\n", "users.url", "it is empty"),
+        (
+            "[store]\nkind = \"redis\"\nurl = \"redis://a\"\nack = \"aof\"\nack_timeout = \"2s\"\n[users]\nkind = \
+             \"sqlite\"\n",
+            "store.ack_timeout",
+            "given up before",
+        ),
+        (
+            "[store]\nkind = \"postgres\"\nurl = \"postgres://a/b\"\nallow = [\"allow_eviction\"]\n",
+            "store.allow",
+            "not known",
+        ),
+        ("[users]\nkind = \"sqlite\"\nurl = \"sqlite:users.db\"\n", "users.url", "another place"),
+    ] {
+        let told = super::faults(text).0;
+        let [fault] = told.as_slice() else { panic!("{text}: {told:?}") };
+        assert_eq!(fault.key, key, "{text}");
+        assert!(fault.wrong.contains(wrong), "{text}: {fault}");
+        assert!(!fault.to_string().contains("hunter2"), "{fault}");
+    }
+    super::loaded("[users]\nkind = \"sqlite\"\n");
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_told_without_its_password() {
+    for (kind, url, users) in [
+        ("postgres", "postgres://me:hunter2@127.0.0.1:1/regrant", ""),
+        ("redis", "redis://me:hunter2@127.0.0.1:1/0", "[users]\nkind = \"sqlite\"\n"),
+        ("redis", "redis+cluster://me:hunter2@127.0.0.1:1", "[users]\nkind = \"sqlite\"\n"),
+    ] {
+        let place = Place::new();
+        place.write("regrant.toml", &format!("[store]\nkind = \"{kind}\"\nurl = \"{url}\"\n{users}"));
+        // Some drivers log a warning of their own before.
+        let outcome = place.run(&["--config", "regrant.toml", "--listen", "127.0.0.1:0"]);
+        let told = outcome.err;
+        assert_eq!(outcome.code, 1, "{told}");
+        assert!(told.contains("regrant: the store ") && !told.contains("panicked"), "{told}");
+        assert!(told.contains("(store.url) cannot be used") && told.contains("what to do: "), "{told}");
+        assert!(told.contains("me:********@127.0.0.1:1") && !told.contains("hunter2"), "{told}");
+        assert!(!place.path("data/token.key").exists());
+    }
+}

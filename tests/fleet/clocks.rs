@@ -13,10 +13,10 @@ use crate::support::actors::Device;
 use crate::support::world::MINUTE;
 
 const APART: Duration = Duration::from_mins(10);
-const WINDOW: Duration = Duration::from_secs(2);
-const IDLE: Duration = Duration::from_secs(5);
+const WINDOW: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(6);
 /// How far from an edge it is looked, so that a slow machine is not taken for a wrong clock.
-const MARGIN: Duration = Duration::from_millis(700);
+const MARGIN: Duration = Duration::from_millis(1_500);
 
 /// The clock of a service on a machine whose own clock is ahead.
 struct OnThatMachine {
@@ -64,7 +64,7 @@ async fn measure(fleet: &Fleet, clocks: &[Arc<OnThatMachine>]) {
     }
     let [first, second] = fleet.instances() else { panic!("two instances") };
     let apart = second.ports.clock.now().millis() - first.ports.clock.now().millis();
-    assert!(apart.abs() < 200, "{apart} ms apart");
+    assert!(apart.abs() < 500, "{apart} ms apart");
 }
 
 pub(super) async fn instances_whose_clocks_differ_decide_alike(store: Store) {

@@ -16,6 +16,7 @@ mod ending;
 mod hanging_up;
 mod instances;
 mod outages;
+mod processes;
 mod refreshing;
 mod setups;
 mod signing_in;
@@ -46,6 +47,7 @@ macro_rules! fleet {
             clocks::instances_whose_clocks_differ_decide_alike,
             outages::a_store_that_falls_silent_signs_nobody_out,
             outages::a_store_that_is_restarted_signs_nobody_out,
+            processes::two_processes_are_one_service,
         }
     };
     (@list $store:ident, $name:ident: $($group:ident::$promise:ident),+ $(,)?) => {

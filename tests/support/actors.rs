@@ -34,6 +34,12 @@ impl Transport {
 }
 
 impl Person {
+    /// Somebody who has signed up before.
+    pub(crate) fn known(transport: &Transport, email: &str, password: &str) -> Self {
+        let (email, password) = (email.to_owned(), password.to_owned());
+        Self { transport: transport.clone(), id: String::new(), email, password }
+    }
+
     /// The same person, at another instance of the service.
     pub(crate) fn at(&self, transport: &Transport) -> Self {
         Self { transport: transport.clone(), ..self.clone() }

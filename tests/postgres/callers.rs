@@ -70,9 +70,9 @@ async fn callers_that_hang_up_leave_every_connection_clean_and_in_the_pool() {
             if i % 5 == 0 {
                 // Some before they have begun, so that on any machine enough do.
                 if i % 10 == 0 {
-                    tokio::task::yield_now().await
+                    tokio::task::yield_now().await;
                 } else {
-                    tokio::time::sleep(a_while() / 8).await
+                    tokio::time::sleep(a_while() / 8).await;
                 }
                 task.abort();
                 hung_up += u32::from(task.await.is_err());

@@ -70,7 +70,7 @@ async fn an_answer_that_was_lost_is_given_again() {
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_makes_the_service_not_ready_in_time() {
-    let world = World::with(|plan| plan.options.ready_timeout = Duration::from_millis(20));
+    let world = World::with(|plan| plan.options.ready_timeout = Duration::from_secs(2));
     world.users.becomes(Health::Stuck);
     let answer = world.send(Call::get("/readyz")).await;
     assert_eq!(answer.is_problem(503, "unavailable").header("retry-after"), Some("1"));

@@ -32,9 +32,13 @@ async fn bytes(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
-/// Updates of refresh tokens, how many of them in place, and updates of sessions, after 3,000 refreshes.
-async fn three_thousand_refreshes(url: String) -> (i64, i64, i64) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refreshes_are_updates_in_place_and_touch_no_other_table() {
+    let Some(url) = database().await else { return };
     let store = connect(&url, 4).await;
+    let mut connection = look(&url).await;
+    // While the server counts so small a table, it keeps old versions that a page has no room for; that is its own affair.
+    connection.execute("ALTER TABLE refresh_tokens SET (autovacuum_enabled = off)").await.unwrap();
     let mut all = sessions(&store, 100, 3).await;
     for round in 1..=10 {
         for snapshot in &mut all {
@@ -42,7 +46,6 @@ async fn three_thousand_refreshes(url: String) -> (i64, i64, i64) {
         }
     }
     store.close().await;
-    let mut connection = look(&url).await;
     // Statistics are reported when a connection closes.
     let mut counts = (0, 0, 0);
     for _ in 0..600 {
@@ -55,23 +58,9 @@ async fn three_thousand_refreshes(url: String) -> (i64, i64, i64) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    counts
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refreshes_are_updates_in_place_and_touch_no_other_table() {
-    // While the server itself looks at so small a table, it keeps old versions, and a page may be full: then once more.
-    let mut told = Vec::new();
-    for _ in 0..3 {
-        let Some(url) = database().await else { return };
-        let (updates, in_place, of_sessions) = three_thousand_refreshes(url).await;
-        assert_eq!((updates, of_sessions), (3_000, 0));
-        if in_place * 100 >= updates * 95 {
-            return;
-        }
-        told.push(in_place);
-    }
-    panic!("of 3,000 updates, so many were in place: {told:?}");
+    let (updates, in_place, of_sessions) = counts;
+    assert_eq!((updates, of_sessions), (3_000, 0));
+    assert!(in_place * 100 >= updates * 95, "{in_place} of {updates} updates were in place");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,18 @@
 //! Access tokens: what guarded routes accept.
 
+use std::time::Duration;
+
 use crate::ids::{AccessTokenId, SessionId, UserId};
-use crate::secret::TokenText;
+use crate::reason::Refusal;
+use crate::refresh_token::{Generation, Held};
+use crate::secret::{Secret, SecretHash, TokenText};
+use crate::session::Snapshot;
 use crate::time::Timestamp;
+use crate::token_key::TokenKeyId;
 use crate::user::Email;
 
 /// What an access token is to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct AccessGrant {
     /// `jti`
     pub id: AccessTokenId,
@@ -20,6 +26,29 @@ pub struct AccessGrant {
     pub expires_at: Timestamp,
     /// `user_email`, where the policy wants it.
     pub email: Option<Email>,
+    /// What makes it unguessable, where its hash is kept by the store; `None` where it is signed.
+    pub kept: Option<AccessSecret>,
+}
+
+/// The secret of an access token whose hash is kept. It belongs to one generation of the session's refresh token, and is
+/// derived from that generation's secret, so that whoever gets the refresh token again gets the same pair.
+#[derive(Debug)]
+pub struct AccessSecret {
+    /// Which generation.
+    pub generation: Generation,
+    /// The secret.
+    pub secret: Secret,
+    /// The token key that it was derived with.
+    pub key: TokenKeyId,
+}
+
+/// What a store keeps of the current access token, in formats where it keeps anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptAccess {
+    /// Hash of its secret.
+    pub hash: SecretHash,
+    /// When it stops being accepted, never later than the session's end.
+    pub expires_at: Timestamp,
 }
 
 /// An access token as handed out.
@@ -40,6 +69,29 @@ pub struct AccessClaims {
     pub session: SessionId,
     /// When it stops being accepted.
     pub expires_at: Timestamp,
+    /// What the store must hold for it, where its hash is kept; `None` where it is signed.
+    pub kept: Option<Held>,
+}
+
+impl AccessClaims {
+    /// Why the session as it is does not bear this token out, if so. Of kept tokens, only the one of the current
+    /// generation is accepted, and its predecessor for less than `grace` after it was replaced.
+    pub fn refusal(&self, snapshot: &Snapshot, grace: Duration, now: Timestamp) -> Option<Refusal> {
+        snapshot.session.refusal(now).or_else(|| self.kept.and_then(|kept| refusal_of_kept(kept, snapshot, grace, now)))
+    }
+}
+
+fn refusal_of_kept(kept: Held, snapshot: &Snapshot, grace: Duration, now: Timestamp) -> Option<Refusal> {
+    let current = snapshot.token.held.generation;
+    let Some(access) = snapshot.token.access else { return Some(Refusal::Superseded) };
+    if kept.generation == current && kept.hash == access.hash {
+        return now.has_reached(access.expires_at).then_some(Refusal::Expired);
+    }
+    // Its label proves that it was issued; when it was spent is remembered. Ahead of the store, or of a branch that a
+    // reissue has left: the client has to refresh.
+    let spent = snapshot.token.recent.get(kept.generation).filter(|_| kept.generation.next() == current);
+    let in_grace = spent.is_some_and(|spent| now < spent.at.plus(grace));
+    (!in_grace).then_some(Refusal::Superseded)
 }
 
 /// Why an access token is not accepted.

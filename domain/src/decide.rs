@@ -2,9 +2,12 @@
 //!
 //! Deliberately absent: ports, `async`, logging. The rule numbers are those of `docs/rotation.md`.
 
-use crate::policy::{AfterWindow, OnRollback, RefreshPolicy};
+use crate::access_token::KeptAccess;
+use crate::policy::{AccessPolicy, AfterWindow, OnRollback, RefreshPolicy};
 use crate::reason::{EndReason, Refusal};
-use crate::refresh_token::{Generation, Held, Presented, Recent, RefreshToken, RetryKeyHash, Spent, TokenState};
+use crate::refresh_token::{
+    Generation, Held, Lifetime, Presented, Recent, RefreshToken, RetryKeyHash, Spent, TokenState,
+};
 use crate::session::Snapshot;
 use crate::time::Timestamp;
 use crate::token_key::TokenKeyRing;
@@ -25,6 +28,8 @@ pub struct Asked<'a> {
 pub struct Rules<'a> {
     /// The operator's choices.
     pub policy: &'a RefreshPolicy,
+    /// How access tokens are made.
+    pub access: &'a AccessPolicy,
     /// The keys that successors are derived with.
     pub ring: &'a TokenKeyRing,
 }
@@ -67,7 +72,7 @@ pub fn decide(snapshot: Option<&Snapshot>, asked: &Asked<'_>, rules: &Rules<'_>)
     if let Some(refusal) = snapshot.session.refusal(asked.now) {
         return Decision::Refuse(refusal); // rules 1 and 2
     }
-    if asked.now.has_reached(snapshot.token.expires_at) {
+    if asked.now.has_reached(snapshot.token.expires_at) || asked.presented.says_expired(asked.now) {
         return Decision::Refuse(Refusal::Expired); // rule 3
     }
     match asked.presented {
@@ -154,20 +159,29 @@ impl Chain<'_> {
     }
 
     fn advance(&self, to: Generation, recent: Recent) -> Advance {
+        let ends_at = self.snapshot.session.ends_at;
         let token = self.rules.ring.successor(self.token, to);
         let spent = Spent { generation: self.token.generation, at: self.asked.now, retry_key: self.asked.retry_key };
         let state = TokenState {
             held: token.held(),
-            expires_at: idle_expiry(self.asked.now, self.rules.policy).min(self.snapshot.session.ends_at),
+            expires_at: idle_expiry(self.asked.now, self.rules.policy, token.lifetime).min(ends_at),
             recent: recent.with(spent),
+            access: kept_access(&token, self.asked.now, ends_at, self.rules),
         };
         Advance { from: self.snapshot.token.held, token, state }
     }
 }
 
 /// When a token that is made at `now` expires unless the session ends earlier.
-pub fn idle_expiry(now: Timestamp, policy: &RefreshPolicy) -> Timestamp {
-    now.plus(policy.ttl)
+pub fn idle_expiry(now: Timestamp, policy: &RefreshPolicy, lifetime: Lifetime) -> Timestamp {
+    now.plus(policy.idle(lifetime))
+}
+
+/// What a store is to keep of the access token that is made with this refresh token, where it keeps anything.
+pub fn kept_access(token: &RefreshToken, now: Timestamp, ends_at: Timestamp, rules: &Rules<'_>) -> Option<KeptAccess> {
+    let kept = rules.access.kept?;
+    let hash = rules.ring.access_secret(token, kept.secret_len).secret.hash();
+    Some(KeptAccess { hash, expires_at: now.plus(rules.access.ttl).min(ends_at) })
 }
 
 #[cfg(test)]

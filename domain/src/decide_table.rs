@@ -14,6 +14,7 @@ const WINDOW: u64 = 30_000;
 const ROTATED_AT: i64 = 1_000_000;
 const TTL: u64 = 3_600_000;
 const ENDS_AT: i64 = 900_000_000;
+const ACCESS: AccessPolicy = AccessPolicy { ttl: Duration::from_mins(5), email_claim: false, kept: None };
 
 fn ring() -> TokenKeyRing {
     TokenKeyRing::new(TokenKey::new(TokenKeyId(1), &[9; 32]), vec![]).unwrap()
@@ -27,6 +28,7 @@ fn policy() -> RefreshPolicy {
         strict: false,
         after_window: AfterWindow::End,
         on_rollback: OnRollback::Heal,
+        remembered_ttl: Duration::from_millis(TTL),
     }
 }
 
@@ -36,7 +38,7 @@ fn session_id() -> SessionId {
 
 /// Generation `n` of the chain that begins with a fixed secret.
 fn token(n: u32) -> RefreshToken {
-    let first = RefreshToken::first(session_id(), Secret::new(vec![3; 32]), &ring());
+    let first = RefreshToken::first(session_id(), Secret::new(vec![3; 32]), Lifetime::Usual, &ring());
     (1..=n).fold(first, |spent, m| ring().successor(&spent, Generation(m)))
 }
 
@@ -73,6 +75,7 @@ fn snapshot() -> Snapshot {
             held: token(6).held(),
             expires_at: Timestamp::from_millis(ROTATED_AT).plus(Duration::from_millis(TTL)),
             recent: recent.into_iter().fold(Recent::default(), Recent::with),
+            access: None,
         },
     }
 }
@@ -108,7 +111,7 @@ fn ask(snapshot: Option<&Snapshot>, policy: &RefreshPolicy, n: u32, retry_key: O
         retry_key: retry_key.and_then(key),
         now: Timestamp::from_millis(ROTATED_AT + after),
     };
-    decide(snapshot, &asked, &Rules { policy, ring: &ring() })
+    decide(snapshot, &asked, &Rules { policy, access: &ACCESS, ring: &ring() })
 }
 
 #[test]
@@ -214,7 +217,7 @@ fn rule_9_a_late_duplicate_within_the_window_of_its_own_spending_is_superseded()
 fn a_token_of_the_right_generation_but_another_branch_is_reuse() {
     let presented = Presented::Chained(RefreshToken { secret: Secret::new(vec![8; 32]), ..token(6) });
     let asked = Asked { presented: &presented, retry_key: None, now: Timestamp::from_millis(ROTATED_AT) };
-    let got = decide(Some(&snapshot()), &asked, &Rules { policy: &policy(), ring: &ring() });
+    let got = decide(Some(&snapshot()), &asked, &Rules { policy: &policy(), access: &ACCESS, ring: &ring() });
     assert_eq!(comes(&got), Comes::End(EndReason::ReuseDetected));
 }
 
@@ -288,7 +291,7 @@ fn a_bare_token_is_served_while_it_lives_and_never_rotates() {
     let ask = |policy: RefreshPolicy, after| {
         let presented = Presented::Bare(secret());
         let asked = Asked { presented: &presented, retry_key: None, now: Timestamp::from_millis(ROTATED_AT + after) };
-        comes(&decide(Some(&bare), &asked, &Rules { policy: &policy, ring: &ring() }))
+        comes(&decide(Some(&bare), &asked, &Rules { policy: &policy, access: &ACCESS, ring: &ring() }))
     };
     let fixed = RefreshPolicy { rotate: false, ..policy() };
     assert_eq!(ask(fixed, 0), Comes::Serve);

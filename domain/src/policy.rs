@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::refresh_token::Lifetime;
+
 /// How refresh tokens behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshPolicy {
@@ -10,6 +12,8 @@ pub struct RefreshPolicy {
     pub rotate: bool,
     /// Idle lifetime: a token that is not refreshed for so long is expired.
     pub ttl: Duration,
+    /// The same, where the person asked to be remembered.
+    pub remembered_ttl: Duration,
     /// For how long after a rotation the spent token is answered with its successor again.
     pub replay_window: Duration,
     /// Only the retry key proves that the same party asks again; the window does not.
@@ -23,6 +27,14 @@ pub struct RefreshPolicy {
 impl RefreshPolicy {
     /// The longest replay window that settings accept.
     pub const MAX_REPLAY_WINDOW: Duration = Duration::from_mins(5);
+
+    /// The idle lifetime of such a session.
+    pub const fn idle(&self, lifetime: Lifetime) -> Duration {
+        match lifetime {
+            Lifetime::Usual => self.ttl,
+            Lifetime::Remembered => self.remembered_ttl,
+        }
+    }
 }
 
 /// See [`RefreshPolicy::after_window`].
@@ -48,10 +60,22 @@ pub enum OnRollback {
 pub struct SessionPolicy {
     /// Absolute lifetime: no refresh prolongs a session beyond it.
     pub max_age: Duration,
+    /// The same, where the person asked to be remembered.
+    pub remembered_max_age: Duration,
     /// Most sessions a user may have at once; `None` is no limit.
     pub max_per_user: Option<NonZeroU32>,
     /// What a sign-in beyond the limit does.
     pub when_full: WhenFull,
+}
+
+impl SessionPolicy {
+    /// The absolute lifetime of such a session.
+    pub const fn age(&self, lifetime: Lifetime) -> Duration {
+        match lifetime {
+            Lifetime::Usual => self.max_age,
+            Lifetime::Remembered => self.remembered_max_age,
+        }
+    }
 }
 
 /// See [`SessionPolicy::when_full`].
@@ -72,6 +96,17 @@ pub struct AccessPolicy {
     pub ttl: Duration,
     /// Whether access tokens carry the user's e-mail address.
     pub email_claim: bool,
+    /// How they are kept, where the store keeps their hashes; `None`: they are signed, and nothing is kept.
+    pub kept: Option<KeptAccessPolicy>,
+}
+
+/// How access tokens are kept by the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptAccessPolicy {
+    /// Length in bytes of their secrets.
+    pub secret_len: usize,
+    /// For how long the access token that a refresh has replaced is still accepted; zero: not at all.
+    pub grace: Duration,
 }
 
 /// What passwords are accepted.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 pub use crate::event::Event;
 
-use crate::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
+use crate::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken, KeptAccess};
 use crate::ids::{AccessTokenId, SessionId, UserId};
 use crate::reason::EndReason;
 use crate::refresh_token::{Held, LookupKey, Presented, Recent, RefreshToken, Spent, TokenState};
@@ -138,6 +138,8 @@ pub struct Rotation {
     pub now: Timestamp,
     /// The new idle expiry; the store keeps the earlier of it and the session's end.
     pub idle_expires_at: Timestamp,
+    /// The new access token, where stores keep its hash; of its expiry too, the store keeps the earlier.
+    pub access: Option<KeptAccess>,
 }
 
 /// What a [`Rotation`] does to the stored [`Recent`].

@@ -119,8 +119,8 @@ impl Refusal {
             Self::Unknown => "The session is not known (any more).",
             Self::Ended(reason) => reason.sentence(),
             Self::SessionExpired => "The session reached the longest age that is allowed.",
-            Self::Expired => "The refresh token was not used for longer than its lifetime.",
-            Self::Superseded => "This refresh token was already exchanged for a newer one; use the newer one.",
+            Self::Expired => "The token was not used for longer than its lifetime.",
+            Self::Superseded => "This token was already exchanged for a newer one; use the newer one.",
         }
     }
 }

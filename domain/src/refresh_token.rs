@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::access_token::KeptAccess;
 use crate::ids::SessionId;
 use crate::secret::{Secret, SecretHash};
 use crate::time::Timestamp;
@@ -20,10 +21,41 @@ impl Generation {
     /// The generation that a sign-in hands out.
     pub const FIRST: Self = Self(0);
 
-    /// The generation after this one. (At one refresh a second, the last is reached after 136 years.)
+    /// The last one: 31 bits, so that a text has room for one fact beside it.
+    pub const LAST: Self = Self(u32::MAX >> 1);
+
+    /// The generation after this one. (At one refresh a second, the last is reached after 68 years.)
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        if self.0 < Self::LAST.0 { Self(self.0 + 1) } else { Self::LAST }
+    }
+}
+
+/// Which of the two configured lifetimes a session has: chosen at sign-in ("remember me"), and carried by its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lifetime {
+    /// The usual one.
+    #[default]
+    Usual,
+    /// The one for people who asked to be remembered.
+    Remembered,
+}
+
+impl Lifetime {
+    /// Generation and lifetime in the four bytes that tokens carry: big-endian, and the highest bit says "remembered".
+    pub fn with_generation(self, generation: Generation) -> [u8; 4] {
+        let flag = match self {
+            Self::Usual => 0,
+            Self::Remembered => !Generation::LAST.0,
+        };
+        (generation.0.min(Generation::LAST.0) | flag).to_be_bytes()
+    }
+
+    /// Reads what [`Lifetime::with_generation`] wrote.
+    pub fn and_generation(bytes: [u8; 4]) -> (Self, Generation) {
+        let both = u32::from_be_bytes(bytes);
+        let lifetime = if both > Generation::LAST.0 { Self::Remembered } else { Self::Usual };
+        (lifetime, Generation(both & Generation::LAST.0))
     }
 }
 
@@ -36,8 +68,12 @@ pub struct RefreshToken {
     pub generation: Generation,
     /// What makes it unguessable.
     pub secret: Secret,
+    /// Which lifetime its session has.
+    pub lifetime: Lifetime,
     /// The token key that it was made with.
     pub key: TokenKeyId,
+    /// When it expires by what its own text says, in formats that say it. (The store knows in any case.)
+    pub expires_at: Option<Timestamp>,
 }
 
 impl RefreshToken {
@@ -57,6 +93,11 @@ pub enum Presented {
 }
 
 impl Presented {
+    /// Whether its own text says that it has expired.
+    pub fn says_expired(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Chained(token) if token.expires_at.is_some_and(|at| now.has_reached(at)))
+    }
+
     /// Under which key a store keeps it.
     pub fn lookup(&self) -> LookupKey {
         match self {
@@ -113,6 +154,8 @@ pub struct TokenState {
     pub expires_at: Timestamp,
     /// The last few spent generations.
     pub recent: Recent,
+    /// The access token of this generation, where the store keeps its hash.
+    pub access: Option<KeptAccess>,
 }
 
 /// A generation that was spent.

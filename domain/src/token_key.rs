@@ -8,8 +8,9 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::access_token::AccessSecret;
 use crate::ids::SessionId;
-use crate::refresh_token::{Generation, RefreshToken};
+use crate::refresh_token::{Generation, Lifetime, RefreshToken};
 use crate::secret::{Secret, SecretHash};
 
 /// Which token key: one byte in every label.
@@ -20,9 +21,12 @@ pub struct TokenKeyId(pub u8);
 /// later ones; whoever lacks it learns nothing from a store. Not printed; wiped when dropped.
 pub struct TokenKey {
     id: TokenKeyId,
-    /// For labels, and for successors: two keys derived from one, so that no label can ever equal part of a successor.
+    /// For labels, successors, the secrets of access tokens, and signed refresh tokens: keys derived from one, so that
+    /// nothing made for one purpose can ever be of use for another.
     label: Zeroizing<[u8; 32]>,
     chain: Zeroizing<[u8; 32]>,
+    access: Zeroizing<[u8; 32]>,
+    jwt: Zeroizing<[u8; 32]>,
 }
 
 impl TokenKey {
@@ -33,7 +37,13 @@ impl TokenKey {
 
     /// A key from its id and 32 random bytes.
     pub fn new(id: TokenKeyId, material: &[u8; Self::LEN]) -> Self {
-        Self { id, label: subkey(material, b"regrant/label/1"), chain: subkey(material, b"regrant/successor/1") }
+        Self {
+            id,
+            label: subkey(material, b"regrant/label/1"),
+            chain: subkey(material, b"regrant/successor/1"),
+            access: subkey(material, b"regrant/access/1"),
+            jwt: subkey(material, b"regrant/refresh-jwt/1"),
+        }
     }
 
     /// Its id.
@@ -52,16 +62,32 @@ impl TokenKey {
         self.tag(parts).ct_eq(tag).into()
     }
 
+    /// The key of HMAC-SHA256 that refresh tokens in the form of a JWT are signed with (RFC 7518 §3.2).
+    pub fn jwt_key(&self) -> &[u8; 32] {
+        &self.jwt
+    }
+
     /// `secret(m) = HKDF-SHA256(salt: key, ikm: spent secret, info: session | m)` (RFC 5869), as long as the spent one.
     fn successor(&self, spent: &RefreshToken, generation: Generation) -> RefreshToken {
-        let hkdf = Hkdf::<Sha256>::new(Some(&*self.chain), spent.secret.expose());
-        let mut secret = vec![0; spent.secret.expose().len()];
-        let info: [&[u8]; 2] = [spent.session.as_bytes(), &generation.0.to_be_bytes()];
-        // HKDF fails beyond 255 blocks of 32 bytes; no token text can carry a secret that long.
-        let derived = hkdf.expand_multi_info(&info, &mut secret);
-        debug_assert!(derived.is_ok(), "a secret is far shorter than 8160 bytes");
-        RefreshToken { session: spent.session, generation, secret: Secret::new(secret), key: self.id }
+        let secret = derive(&self.chain, spent, generation, spent.secret.expose().len());
+        let RefreshToken { session, lifetime, .. } = *spent;
+        RefreshToken { session, generation, secret, lifetime, key: self.id, expires_at: None }
     }
+
+    /// `HKDF-SHA256(salt: key, ikm: secret of the refresh token, info: session | generation)`.
+    fn access_secret(&self, of: &RefreshToken, len: usize) -> Secret {
+        derive(&self.access, of, of.generation, len)
+    }
+}
+
+fn derive(key: &[u8; 32], from: &RefreshToken, generation: Generation, len: usize) -> Secret {
+    let hkdf = Hkdf::<Sha256>::new(Some(key), from.secret.expose());
+    let mut secret = vec![0; len];
+    let info: [&[u8]; 2] = [from.session.as_bytes(), &generation.0.to_be_bytes()];
+    // HKDF fails beyond 255 blocks of 32 bytes; no token text can carry a secret that long.
+    let derived = hkdf.expand_multi_info(&info, &mut secret);
+    debug_assert!(derived.is_ok(), "a secret is far shorter than 8160 bytes");
+    Secret::new(secret)
 }
 
 impl fmt::Debug for TokenKey {
@@ -112,13 +138,21 @@ impl TokenKeyRing {
         self.keys().find(|key| key.id == id)
     }
 
-    fn keys(&self) -> impl Iterator<Item = &TokenKey> {
+    /// All of them, the current one first.
+    pub fn keys(&self) -> impl Iterator<Item = &TokenKey> {
         std::iter::once(&self.current).chain(&self.earlier)
     }
 
     /// The token of `generation` that follows when `spent` is spent: derived, never stored, and the same each time.
     pub fn successor(&self, spent: &RefreshToken, generation: Generation) -> RefreshToken {
         self.current.successor(spent, generation)
+    }
+
+    /// The secret of the access token that belongs to this generation: derived, and the same each time. It is derived
+    /// with the key that the refresh token was made with; where that has left the ring, with the current one.
+    pub fn access_secret(&self, of: &RefreshToken, len: usize) -> AccessSecret {
+        let key = self.get(of.key).unwrap_or(&self.current);
+        AccessSecret { generation: of.generation, secret: key.access_secret(of, len), key: key.id }
     }
 
     /// The token of `generation` that follows `spent`, if its hash is `hash`: the answer to "is this the predecessor of
@@ -141,8 +175,8 @@ pub struct DuplicateKeyId(pub u8);
 
 impl RefreshToken {
     /// The first token of a session, with a random secret.
-    pub fn first(session: SessionId, secret: Secret, ring: &TokenKeyRing) -> Self {
-        Self { session, generation: Generation::FIRST, secret, key: ring.current.id }
+    pub fn first(session: SessionId, secret: Secret, lifetime: Lifetime, ring: &TokenKeyRing) -> Self {
+        Self { session, generation: Generation::FIRST, secret, lifetime, key: ring.current.id, expires_at: None }
     }
 }
 
@@ -159,7 +193,9 @@ mod tests {
             session: SessionId::from_bytes([1; 16]),
             generation: Generation(4),
             secret: Secret::new(vec![fill; 32]),
+            lifetime: Lifetime::Usual,
             key: TokenKeyId(1),
+            expires_at: None,
         }
     }
 

@@ -61,7 +61,7 @@ fn the_environment_can_set_keys_of_every_type() {
     assert!(!settings.policies.refresh.rotate);
     assert_eq!(settings.policies.session.max_per_user.map(std::num::NonZero::get), Some(3));
     assert_eq!(settings.policies.refresh.ttl, Duration::from_secs(90));
-    let regrant::settings::AccessToken::Jwt { issuer, .. } = settings.access_token;
+    let issuer = settings.access_token.issuer;
     assert_eq!(issuer, "12");
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use regrant_domain::access_token::KeptAccess;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
     AddUserOutcome, NewSession, OpenOutcome, Portable, Rotation, SessionKey, SessionRepository, Spends, UserRepository,
@@ -206,6 +207,7 @@ pub(crate) fn a_session(user: UserId) -> NewSession {
             held: Held { generation: Generation::FIRST, hash: a_hash() },
             expires_at: after(IDLE),
             recent: Recent::default(),
+            access: None,
         },
     }
 }
@@ -231,6 +233,7 @@ pub(crate) fn rotation(snapshot: &Snapshot, now: Timestamp) -> Rotation {
         spends: Spends::Append(Spent { generation: from.generation, at: now, retry_key: None }),
         now,
         idle_expires_at: now.plus(IDLE),
+        access: None,
     }
 }
 
@@ -241,5 +244,7 @@ pub(crate) fn rotated(before: &Snapshot, rotation: &Rotation) -> Snapshot {
         Spends::Replace(recent) => recent.clone(),
     };
     let expires_at = rotation.idle_expires_at.min(before.session.ends_at);
-    Snapshot { token: TokenState { held: rotation.to, expires_at, recent }, ..before.clone() }
+    let access = rotation.access.map(|a| KeptAccess { expires_at: a.expires_at.min(before.session.ends_at), ..a });
+    let access = access.or(before.token.access);
+    Snapshot { token: TokenState { held: rotation.to, expires_at, recent, access }, ..before.clone() }
 }

@@ -14,6 +14,7 @@ pub(crate) mod bench;
 mod carrying;
 pub(crate) mod ending;
 mod opening;
+mod pairs;
 mod racing;
 mod rotating;
 mod sweeping;
@@ -56,6 +57,14 @@ macro_rules! contract {
                     idle_expiry_is_the_first_millisecond_at_which_nothing_rotates,
                     the_sessions_end_is_the_first_millisecond_at_which_nothing_rotates,
                     nothing_but_the_token_changes_when_it_rotates;
+                pairs:
+                    a_kept_access_token_comes_back_equal,
+                    a_rotation_replaces_both_tokens_whichever_way_it_spends,
+                    an_access_tokens_expiry_is_cut_at_the_sessions_end,
+                    a_rotation_that_does_not_apply_leaves_the_access_token_alone,
+                    a_session_without_one_gets_one_with_a_rotation_and_one_without_leaves_it,
+                    of_many_rotations_at_once_the_pair_is_that_of_the_one_that_applied,
+                    a_kept_access_token_is_carried_along;
                 ending:
                     every_reason_comes_back_and_only_the_status_changes,
                     a_session_ends_by_either_key_of_either_kind_of_token,

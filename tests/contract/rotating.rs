@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use regrant_domain::decide::{Asked, Decision, Rules, decide};
-use regrant_domain::policy::{AfterWindow, OnRollback, RefreshPolicy};
+use regrant_domain::policy::{AccessPolicy, AfterWindow, OnRollback, RefreshPolicy};
 use regrant_domain::ports::{NewSession, RotateOutcome, Rotated, Spends};
 use regrant_domain::refresh_token::{
-    Generation, Held, LookupKey, Presented, Recent, RefreshToken, RetryKeyHash, Spent,
+    Generation, Held, Lifetime, LookupKey, Presented, Recent, RefreshToken, RetryKeyHash, Spent,
 };
 use regrant_domain::secret::Secret;
 use regrant_domain::session::Snapshot;
@@ -22,17 +22,20 @@ use super::bench::{
 const POLICY: RefreshPolicy = RefreshPolicy {
     rotate: true,
     ttl: IDLE,
+    remembered_ttl: IDLE,
     replay_window: Duration::from_secs(30),
     strict: false,
     after_window: AfterWindow::End,
     on_rollback: OnRollback::Heal,
 };
 
+const ACCESS: AccessPolicy = AccessPolicy { ttl: IDLE, email_claim: false, kept: None };
+
 /// Opens a session whose first token is known in clear.
 async fn chain(bench: &Bench) -> (NewSession, RefreshToken, TokenKeyRing) {
     let ring = TokenKeyRing::new(TokenKey::new(TokenKeyId(1), &[7; 32]), vec![]).unwrap();
     let mut new = a_session(bench.user().await.id);
-    let token = RefreshToken::first(new.session.id, Secret::new(random::<32>().to_vec()), &ring);
+    let token = RefreshToken::first(new.session.id, Secret::new(random::<32>().to_vec()), Lifetime::Usual, &ring);
     new.token.held = token.held();
     (bench.keep(new).await, token, ring)
 }
@@ -50,7 +53,7 @@ async fn does_not_apply(bench: &Bench, new: &NewSession, attempt: regrant_domain
 
 pub(crate) async fn rotations_come_to_the_state_that_the_domain_computes(bench: &Bench) {
     let (new, mut token, ring) = chain(bench).await;
-    let rules = Rules { policy: &POLICY, ring: &ring };
+    let rules = Rules { policy: &POLICY, access: &ACCESS, ring: &ring };
     for step in 0..9 {
         let now = minutes(1 + 7 * step);
         let retry_key: Option<RetryKeyHash> = (step % 3 == 0).then(|| a_retry_key(new.session.id));

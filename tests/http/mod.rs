@@ -12,3 +12,4 @@ mod outages;
 mod refreshing;
 mod routes;
 mod secrets;
+mod stories;

@@ -68,7 +68,7 @@ async fn neither_a_dump_nor_the_servers_files_contain_a_token_or_a_retry_key() {
             let now = minutes(u64::from(generation));
             let spends = Spends::Append(Spent { generation: from.generation, at: now, retry_key });
             let lookup = new.lookup.clone();
-            let step = Rotation { lookup, from, to, spends, now, idle_expires_at: now };
+            let step = Rotation { lookup, from, to, spends, now, idle_expires_at: now, access: None };
             let step = Rotation { idle_expires_at: new.session.ends_at, ..step };
             assert!(matches!(store.rotate(step).await.unwrap(), RotateOutcome::Rotated(_)));
             from = to;

@@ -1,10 +1,13 @@
 //! A service in this process, with a clock that tests move and stores that tests disturb.
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use regrant::compose;
+use regrant::settings::{AccessFormat, File, Settings, Sources, load};
 use regrant_adapters::inbound::http::{HttpOptions, router};
 use regrant_adapters::outbound::jwt::{Algorithm, JwtAccessTokens, JwtOptions, SigningKey};
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
@@ -87,6 +90,29 @@ impl World {
         Self { transport: Transport::InProcess(router), clock, events, sessions, users }
     }
 
+    /// The token system of a configuration file, as the program would compose it, with the clock of tests.
+    pub(crate) fn of_config(name: &str) -> Self {
+        Self::of_config_with(name, |_| ())
+    }
+
+    /// The same, with changes.
+    pub(crate) fn of_config_with(name: &str, change: impl FnOnce(&mut Plan)) -> Self {
+        let settings = settings_of(name);
+        Self::with(|plan| {
+            let taken_email = plan.policies.taken_email;
+            plan.policies = Policies { taken_email, ..compose::policies(&settings) };
+            let signing = (settings.access_token.format != AccessFormat::Opaque).then(signing_key);
+            let formats = compose::formats(&settings, signing, ring());
+            (plan.ports.access_tokens, plan.ports.codec) = (formats.access_tokens, formats.codec);
+            change(plan);
+        })
+    }
+
+    /// What a configuration file chooses.
+    pub(crate) fn policies_of_config(name: &str) -> Policies {
+        compose::policies(&settings_of(name))
+    }
+
     /// The router itself, for tests that look at a response before it is complete.
     pub(crate) fn router(&self) -> axum::Router {
         match &self.transport {
@@ -96,10 +122,19 @@ impl World {
     }
 }
 
+fn settings_of(config: &str) -> Settings {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../config/{config}.toml"));
+    load(&Sources { file: Some(File::Path(path)), ..Sources::default() }).unwrap().settings
+}
+
 pub(crate) fn access_tokens() -> JwtAccessTokens {
-    let key = SigningKey::generate(Algorithm::Hs256, &regrant_domain::testing::Counting::default()).unwrap();
-    let key = SigningKey::from_file_contents(Algorithm::Hs256, &key).unwrap();
-    JwtAccessTokens::new(JwtOptions { issuer: "https://issuer.test".into(), audience: "test".into() }, key, vec![])
+    let options = JwtOptions { issuer: "https://issuer.test".into(), audience: "test".into() };
+    JwtAccessTokens::new(options, signing_key(), vec![])
+}
+
+fn signing_key() -> SigningKey {
+    let key = SigningKey::generate(Algorithm::Hs256, &Counting::default()).unwrap();
+    SigningKey::from_file_contents(Algorithm::Hs256, &key).unwrap()
 }
 
 pub(crate) fn ring() -> Arc<TokenKeyRing> {
@@ -111,13 +146,19 @@ pub(crate) fn policies() -> Policies {
         refresh: RefreshPolicy {
             rotate: true,
             ttl: 60 * DAY,
+            remembered_ttl: 90 * DAY,
             replay_window: Duration::from_secs(30),
             strict: false,
             after_window: AfterWindow::End,
             on_rollback: OnRollback::Heal,
         },
-        access: AccessPolicy { ttl: HOUR, email_claim: false },
-        session: SessionPolicy { max_age: 365 * DAY, max_per_user: None, when_full: WhenFull::EndOldest },
+        access: AccessPolicy { ttl: HOUR, email_claim: false, kept: None },
+        session: SessionPolicy {
+            max_age: 365 * DAY,
+            remembered_max_age: 730 * DAY,
+            max_per_user: None,
+            when_full: WhenFull::EndOldest,
+        },
         password: PasswordPolicy { min_length: 8 },
         taken_email: TakenEmail::Tell,
     }

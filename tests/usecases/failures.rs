@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use regrant_domain::ports::{
     EndOutcome, MockPasswords, MockSessionRepository, MockUserRepository, OpenOutcome, PortError, RotateOutcome,
 };
-use regrant_domain::refresh_token::RetryKey;
+use regrant_domain::refresh_token::{Lifetime, RetryKey};
 use regrant_domain::session::Device;
 use regrant_domain::user::Email;
 
@@ -105,7 +105,8 @@ async fn a_sign_in_hands_out_nothing_when_the_store_fails_at_any_step() {
             ports.sessions = Arc::new(sessions);
         });
         let email = Email::parse("ada@example.org").unwrap();
-        let outcome = world.use_cases.sign_in.run(&email, pw("correct horse"), Device::default()).await;
+        let outcome =
+            world.use_cases.sign_in.run(&email, pw("correct horse"), Device::default(), Lifetime::Usual).await;
         assert!(outcome.is_err(), "step {step}: {outcome:?}");
     }
 }
@@ -118,7 +119,9 @@ async fn a_full_hash_queue_is_not_a_wrong_password() {
     world.registers("ada@example.org", "correct horse").await;
     let world = world.with_ports(|ports| ports.passwords = Arc::new(passwords));
     let email = Email::parse("ada@example.org").unwrap();
-    assert!(world.use_cases.sign_in.run(&email, pw("correct horse"), Device::default()).await.is_err());
+    assert!(
+        world.use_cases.sign_in.run(&email, pw("correct horse"), Device::default(), Lifetime::Usual).await.is_err()
+    );
 }
 
 #[tokio::test]

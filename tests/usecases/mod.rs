@@ -19,7 +19,7 @@ use regrant_domain::policy::{
 use regrant_domain::ports::{
     AccessTokens, Passwords, PortError, SessionKey, SessionRepository, TokenCodec, UserRepository, Verdict,
 };
-use regrant_domain::refresh_token::RetryKey;
+use regrant_domain::refresh_token::{Lifetime, RetryKey};
 use regrant_domain::secret::TokenText;
 use regrant_domain::session::{Device, Snapshot};
 use regrant_domain::testing::{Counting, ManualClock, RecordedEvents};
@@ -40,13 +40,19 @@ pub(crate) fn policies() -> Policies {
         refresh: RefreshPolicy {
             rotate: true,
             ttl: 60 * DAY,
+            remembered_ttl: 90 * DAY,
             replay_window: WINDOW,
             strict: false,
             after_window: AfterWindow::End,
             on_rollback: OnRollback::Heal,
         },
-        access: AccessPolicy { ttl: Duration::from_hours(1), email_claim: false },
-        session: SessionPolicy { max_age: 365 * DAY, max_per_user: None, when_full: WhenFull::EndOldest },
+        access: AccessPolicy { ttl: Duration::from_hours(1), email_claim: false, kept: None },
+        session: SessionPolicy {
+            max_age: 365 * DAY,
+            remembered_max_age: 730 * DAY,
+            max_per_user: None,
+            when_full: WhenFull::EndOldest,
+        },
         password: PasswordPolicy { min_length: 8 },
         taken_email: TakenEmail::Hide,
     }
@@ -72,7 +78,7 @@ impl AccessTokens for ClearAccessTokens {
         if now.has_reached(expires_at) {
             return Err(AccessRefusal::Expired);
         }
-        Ok(AccessClaims { user: user.parse().unwrap(), session: session.parse().unwrap(), expires_at })
+        Ok(AccessClaims { user: user.parse().unwrap(), session: session.parse().unwrap(), expires_at, kept: None })
     }
 }
 
@@ -151,7 +157,7 @@ impl World {
 
     pub(crate) async fn tries_to_sign_in(&self, email: &str, password: &str) -> SignedIn {
         let email = Email::parse(email).unwrap();
-        self.use_cases.sign_in.run(&email, pw(password), Device::default()).await.unwrap()
+        self.use_cases.sign_in.run(&email, pw(password), Device::default(), Lifetime::Usual).await.unwrap()
     }
 
     pub(crate) async fn signs_in(&self, email: &str, password: &str) -> Granted {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use regrant_domain::decide::{Asked, Decision, Rules, decide};
 use regrant_domain::ids::{SessionId, UserId};
-use regrant_domain::policy::{AfterWindow, OnRollback, RefreshPolicy};
+use regrant_domain::policy::{AccessPolicy, AfterWindow, KeptAccessPolicy, OnRollback, RefreshPolicy};
 use regrant_domain::ports::{NewSession, RotateOutcome, SessionKey, SessionRepository};
 use regrant_domain::reason::EndReason;
 use regrant_domain::refresh_token::{
-    Generation, LookupKey, Presented, Recent, RefreshToken, RetryKey, RetryKeyHash, Spent, TokenState,
+    Generation, Lifetime, LookupKey, Presented, Recent, RefreshToken, RetryKey, RetryKeyHash, Spent, TokenState,
 };
 use regrant_domain::secret::Secret;
 use regrant_domain::session::{Device, Session, Snapshot, Status};
@@ -26,7 +26,7 @@ fn session_id() -> SessionId {
 }
 
 fn chain(seed: u8, n: u32) -> RefreshToken {
-    let first = RefreshToken::first(session_id(), Secret::new(vec![seed; 32]), &ring());
+    let first = RefreshToken::first(session_id(), Secret::new(vec![seed; 32]), Lifetime::Usual, &ring());
     (1..=n).fold(first, |spent, m| ring().successor(&spent, Generation(m)))
 }
 
@@ -59,7 +59,7 @@ prop_compose! {
                 status: ended.map_or(Status::Live, |reason| Status::Ended { at: at(-1), reason }),
             },
             lookup: LookupKey::of_session(session_id()),
-            token: TokenState { held: chain(seed, generation).held(), expires_at: at(idle).min(ends_at), recent },
+            token: TokenState { held: chain(seed, generation).held(), expires_at: at(idle).min(ends_at), recent, access: None },
         }
     }
 }
@@ -71,12 +71,19 @@ prop_compose! {
         RefreshPolicy {
             rotate: true,
             ttl: Duration::from_millis(ttl),
+            remembered_ttl: Duration::from_millis(2 * ttl),
             replay_window: Duration::from_millis(window),
             strict,
             after_window: if reissue { AfterWindow::Reissue } else { AfterWindow::End },
             on_rollback: if heal { OnRollback::Heal } else { OnRollback::End },
         }
     }
+}
+
+/// Tokens that live for 5 ms, which is before, at or after the session's end.
+fn access(kept: bool) -> AccessPolicy {
+    let kept = kept.then_some(KeptAccessPolicy { secret_len: 131, grace: Duration::ZERO });
+    AccessPolicy { ttl: Duration::from_millis(5), email_claim: false, kept }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -103,9 +110,12 @@ proptest! {
     #[test]
     fn the_fast_path_applies_exactly_where_decide_rotates_and_comes_to_the_same_state(
         snapshot in stored(), policy in any_policy(), seed in 1_u8..3, generation in 0_u32..5, k in prop::option::of(0_u8..3),
+        kept: bool, remembered: bool,
     ) {
-        let token = chain(seed, generation);
-        let rules = Rules { policy: &policy, ring: &ring() };
+        let access = access(kept);
+        let lifetime = if remembered { Lifetime::Remembered } else { Lifetime::Usual };
+        let token = RefreshToken { lifetime, ..chain(seed, generation) };
+        let rules = Rules { policy: &policy, access: &access, ring: &ring() };
         let now = Timestamp::from_millis(NOW);
         let (rotation, successor) = optimistic_rotation(&token, key(k), now, &rules);
         let presented = Presented::Chained(token);
@@ -133,7 +143,7 @@ proptest! {
         secret in prop::collection::vec(any::<u8>(), 32..200), material: [u8; 32], a in 0_u32..9, b in 0_u32..9,
     ) {
         let ring = TokenKeyRing::new(TokenKey::new(TokenKeyId(3), &material), vec![]).unwrap();
-        let token = || RefreshToken::first(session_id(), Secret::new(secret.clone()), &ring);
+        let token = || RefreshToken::first(session_id(), Secret::new(secret.clone()), Lifetime::Usual, &ring);
         let (x, y) = (ring.successor(&token(), Generation(a)), ring.successor(&token(), Generation(b)));
         prop_assert_eq!(x.secret.expose() == y.secret.expose(), a == b);
         prop_assert_eq!(x.secret.expose().len(), secret.len());
@@ -144,9 +154,10 @@ proptest! {
     fn a_decision_never_lowers_a_generation_and_never_prolongs_beyond_the_end(
         snapshot in stored(), policy in any_policy(), seed in 1_u8..3, generation in 0_u32..9, k in prop::option::of(0_u8..3),
     ) {
+        let access = access(false);
         let presented = Presented::Chained(chain(seed, generation));
         let asked = Asked { presented: &presented, retry_key: key(k), now: Timestamp::from_millis(NOW) };
-        let decision = decide(Some(&snapshot), &asked, &Rules { policy: &policy, ring: &ring() });
+        let decision = decide(Some(&snapshot), &asked, &Rules { policy: &policy, access: &access, ring: &ring() });
         if let Decision::Rotate(step) | Decision::Reissue(step) | Decision::Heal(step) = &decision {
             prop_assert!(step.state.held.generation > snapshot.token.held.generation);
             prop_assert!(step.state.expires_at <= snapshot.session.ends_at);

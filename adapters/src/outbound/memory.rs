@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use regrant_domain::access_token::KeptAccess;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
     AddUserOutcome, Counted, End, EndAll, EndOutcome, NewSession, OpenOutcome, PasswordChange, PortError, Portable,
@@ -126,6 +127,9 @@ impl SessionRepository for MemoryStore {
         }
         let token = &mut snapshot.token;
         token.held = rotation.to;
+        let ends_at = snapshot.session.ends_at;
+        let access = rotation.access.map(|access| KeptAccess { expires_at: access.expires_at.min(ends_at), ..access });
+        token.access = access.or(token.access);
         token.expires_at = rotation.idle_expires_at.min(snapshot.session.ends_at);
         token.recent = match rotation.spends {
             Spends::Append(spent) => std::mem::take(&mut token.recent).with(spent),

@@ -3,6 +3,7 @@
 pub mod events;
 pub mod jwt;
 pub mod memory;
+pub mod opaque;
 pub mod passwords;
 pub mod postgres;
 pub mod private_file;

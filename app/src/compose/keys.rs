@@ -12,16 +12,17 @@ use regrant_domain::token_key::{TokenKeyId, TokenKeyRing};
 use zeroize::Zeroizing;
 
 use super::store::{self, exists, make_folder};
-use super::{AccessToken, Purpose, Settings};
+use super::{Purpose, Settings};
 use crate::failure::Failure;
-use crate::settings::{Algorithm, KeyFile};
+use crate::settings::{AccessFormat, Algorithm, KeyFile};
 
 /// The id of the token key that is made.
 const FIRST_KEY: TokenKeyId = TokenKeyId(1);
 
 /// Keys as they are used.
 pub(super) struct KeysInUse {
-    pub(super) signing: SigningKey,
+    /// `None` where nothing is signed with it.
+    pub(super) signing: Option<SigningKey>,
     pub(super) ring: TokenKeyRing,
 }
 
@@ -41,33 +42,39 @@ enum Make {
     Token,
 }
 
-fn wanted(settings: &Settings) -> [Wanted<'_>; 2] {
-    [
-        Wanted {
-            file: &settings.keys.signing_key,
-            setting: "keys.signing_key",
-            what: "the signing key",
-            loss: "access tokens that are out are no longer accepted, and clients have to refresh",
-            make: Make::Signing(algorithm(settings)),
-        },
-        Wanted {
-            file: &settings.keys.token_key,
-            setting: "keys.token_key",
-            what: "the token key",
-            loss: "everyone is signed out",
-            make: Make::Token,
-        },
-    ]
+fn wanted(settings: &Settings) -> impl Iterator<Item = Wanted<'_>> {
+    signing_key(settings).into_iter().chain([token_key(settings)])
 }
 
-fn algorithm(settings: &Settings) -> JwtAlgorithm {
-    let AccessToken::Jwt { algorithm, .. } = &settings.access_token;
-    match algorithm {
-        Algorithm::Es256 => JwtAlgorithm::Es256,
-        Algorithm::EdDsa => JwtAlgorithm::EdDsa,
-        Algorithm::Rs256 => JwtAlgorithm::Rs256,
-        Algorithm::Hs256 => JwtAlgorithm::Hs256,
+/// `None` where access tokens are not signed.
+fn signing_key(settings: &Settings) -> Option<Wanted<'_>> {
+    Some(Wanted {
+        file: &settings.keys.signing_key,
+        setting: "keys.signing_key",
+        what: "the signing key",
+        loss: "access tokens that are out are no longer accepted, and clients have to refresh",
+        make: Make::Signing(algorithm(settings)?),
+    })
+}
+
+fn token_key(settings: &Settings) -> Wanted<'_> {
+    Wanted {
+        file: &settings.keys.token_key,
+        setting: "keys.token_key",
+        what: "the token key",
+        loss: "everyone is signed out",
+        make: Make::Token,
     }
+}
+
+fn algorithm(settings: &Settings) -> Option<JwtAlgorithm> {
+    Some(match settings.access_token.format {
+        AccessFormat::Opaque => return None,
+        AccessFormat::Jwt(Algorithm::Es256) => JwtAlgorithm::Es256,
+        AccessFormat::Jwt(Algorithm::EdDsa) => JwtAlgorithm::EdDsa,
+        AccessFormat::Jwt(Algorithm::Rs256) => JwtAlgorithm::Rs256,
+        AccessFormat::Jwt(Algorithm::Hs256) => JwtAlgorithm::Hs256,
+    })
 }
 
 /// Reads both keys. To serve an empty store, files that are missing and that nobody named are made first.
@@ -117,7 +124,8 @@ pub fn init(settings: &Settings) -> Result<Initialised, Failure> {
         list.push(wanted.described());
     }
     if done.made.is_empty() {
-        let failure = Failure::new(format!("there is nothing to make: {} are there", done.kept.join(" and ")));
+        let are = if done.kept.len() == 1 { "is" } else { "are" };
+        let failure = Failure::new(format!("there is nothing to make: {} {are} there", done.kept.join(" and ")));
         return Err(failure.advise("keys are never overwritten; to replace one, move its file away first"));
     }
     Ok(done)
@@ -126,7 +134,7 @@ pub fn init(settings: &Settings) -> Result<Initialised, Failure> {
 /// Why the keys of `to` refuse refresh tokens that those of `from` made; `None`: they accept them all.
 pub(super) fn same_tokens(from: &Settings, to: &Settings) -> Result<Option<String>, Failure> {
     const PROBE: &[&[u8]] = &[b"the same key?"];
-    let ([_, from], [_, to]) = (wanted(from), wanted(to));
+    let (from, to) = (token_key(from), token_key(to));
     if !exists(&to.file.path)? {
         return Ok(Some(format!("{} is missing (copy {} there)", to.described(), from.file.path.display())));
     }
@@ -202,11 +210,14 @@ impl Make {
 }
 
 fn read(settings: &Settings) -> Result<KeysInUse, Failure> {
-    let [signing, token] = wanted(settings);
-    let key = SigningKey::from_file_contents(algorithm(settings), &signing.read()?);
-    let ring = token_keys::parse(&token.read()?);
-    Ok(KeysInUse {
-        signing: key.map_err(|error| signing.wrong(&error))?,
-        ring: ring.map_err(|error| token.wrong(&error))?,
-    })
+    let signing = match (algorithm(settings), signing_key(settings)) {
+        (Some(algorithm), Some(file)) => {
+            let key = SigningKey::from_file_contents(algorithm, &file.read()?);
+            Some(key.map_err(|error| file.wrong(&error))?)
+        }
+        _ => None,
+    };
+    let file = token_key(settings);
+    let ring = token_keys::parse(&file.read()?).map_err(|error| file.wrong(&error))?;
+    Ok(KeysInUse { signing, ring })
 }

@@ -10,20 +10,22 @@ use axum::Router;
 use axum::extract::Request;
 use regrant_adapters::inbound::http::{HttpOptions, Peer, router};
 use regrant_adapters::outbound::events::LogEvents;
-use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtOptions, SigningKey};
+use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, SigningKey};
+use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
 use regrant_adapters::outbound::passwords::Argon2Passwords;
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
-use regrant_domain::ports::{Ids as _, TokenCodec};
+use regrant_domain::policy::{AccessPolicy, KeptAccessPolicy};
+use regrant_domain::ports::{AccessTokens, Ids as _, TokenCodec};
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
 use regrant_domain::usecases::sweep::Sweep;
-use regrant_domain::usecases::{Ports, UseCases};
+use regrant_domain::usecases::{Policies, Ports, UseCases};
 
 pub use clock::ClockFollower;
 
 use crate::failure::Failure;
-use crate::settings::{AccessToken, RefreshFormat, Server, Settings, Store};
+use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Server, Settings, Store};
 
 mod clock;
 pub mod copy;
@@ -68,11 +70,12 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
         follower.look().await;
     }
     let keys = keys::present(settings, purpose, &store, &mut made).await;
+    let policies = policies(settings);
     match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
         Ok(ports) => Ok(App {
-            use_cases: UseCases::new(&ports, &settings.policies),
+            use_cases: UseCases::new(&ports, &policies),
             sweep: Sweep::new(ports.clone(), settings.sweep.retention),
-            explain: Explain::new(ports, settings.policies.refresh),
+            explain: Explain::new(ports, policies.refresh, policies.access),
             made,
             store,
             follower,
@@ -125,11 +128,12 @@ fn ports(
             .advise("set password.hash_threads to a smaller number")
     })?;
     let (users, sessions) = store.ports();
+    let Formats { access_tokens, codec } = formats(settings, keys.signing, Arc::new(keys.ring));
     Ok(Ports {
         users,
         sessions,
-        access_tokens: Arc::new(access_tokens(&settings.access_token, keys.signing)),
-        codec: codec(settings.refresh_format, Arc::new(keys.ring)),
+        access_tokens,
+        codec,
         passwords: Arc::new(passwords),
         clock,
         ids: Arc::new(OsIds::new()),
@@ -138,20 +142,45 @@ fn ports(
     })
 }
 
-/// One arm per access token format.
-fn access_tokens(chosen: &AccessToken, signing: SigningKey) -> JwtAccessTokens {
-    match chosen {
-        AccessToken::Jwt { issuer, audience, .. } => {
-            let options = JwtOptions { issuer: issuer.clone(), audience: audience.clone() };
-            JwtAccessTokens::new(options, signing, Vec::new())
-        }
-    }
+/// How tokens are written.
+pub struct Formats {
+    /// Access tokens.
+    pub access_tokens: Arc<dyn AccessTokens>,
+    /// Refresh tokens.
+    pub codec: Arc<dyn TokenCodec>,
+}
+
+/// The formats that were chosen, with these keys; the signing key is `None` where access tokens are not signed.
+pub fn formats(settings: &Settings, signing: Option<SigningKey>, ring: Arc<TokenKeyRing>) -> Formats {
+    let access_tokens: Arc<dyn AccessTokens> = match signing {
+        Some(key) => Arc::new(JwtAccessTokens::new(jwt_options(settings), key, Vec::new())),
+        None => Arc::new(OpaqueAccessTokens::new(ring.clone())),
+    };
+    Formats { access_tokens, codec: codec(settings, ring) }
+}
+
+/// What the operator chose, and what follows from the format of access tokens.
+pub fn policies(settings: &Settings) -> Policies {
+    let AccessToken { format, grace, .. } = settings.access_token;
+    let kept = match format {
+        AccessFormat::Jwt(_) => None,
+        AccessFormat::Opaque => Some(KeptAccessPolicy { secret_len: OpaqueAccessTokens::SECRET_LEN, grace }),
+    };
+    let chosen = settings.policies;
+    Policies { access: AccessPolicy { kept, ..chosen.access }, ..chosen }
+}
+
+fn jwt_options(settings: &Settings) -> JwtOptions {
+    let AccessToken { issuer, audience, .. } = &settings.access_token;
+    JwtOptions { issuer: issuer.clone(), audience: audience.clone() }
 }
 
 /// One arm per refresh token format.
-fn codec(format: RefreshFormat, ring: Arc<TokenKeyRing>) -> Arc<dyn TokenCodec> {
-    match format {
+fn codec(settings: &Settings, ring: Arc<TokenKeyRing>) -> Arc<dyn TokenCodec> {
+    match settings.refresh_format {
         RefreshFormat::Labelled => Arc::new(LabelledCodec::new(ring)),
         RefreshFormat::Bare => Arc::new(BareCodec::new(ring)),
+        RefreshFormat::Opaque => Arc::new(OpaqueCodec::new(ring)),
+        RefreshFormat::Jwt => Arc::new(JwtCodec::new(jwt_options(settings), ring)),
     }
 }

@@ -74,20 +74,32 @@ pub enum RefreshFormat {
     Labelled,
     /// Hex secret only.
     Bare,
+    /// 256 characters.
+    Opaque,
+    /// A signed JWT.
+    Jwt,
 }
 
-/// `[access_token]`, as far as it is not policy: one variant per format.
+/// `[access_token]`, as far as it is not policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessToken {
-    /// A signed JWT.
-    Jwt {
-        /// How it is signed.
-        algorithm: Algorithm,
-        /// `iss`
-        issuer: String,
-        /// `aud`
-        audience: String,
-    },
+pub struct AccessToken {
+    /// How they are written.
+    pub format: AccessFormat,
+    /// `iss` of JWTs, refresh tokens included.
+    pub issuer: String,
+    /// `aud` of JWTs, refresh tokens included.
+    pub audience: String,
+    /// For how long an opaque one outlives its replacement.
+    pub grace: Duration,
+}
+
+/// How access tokens are written: one variant per format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// A JWT, signed like this.
+    Jwt(Algorithm),
+    /// 256 characters, whose hash is kept.
+    Opaque,
 }
 
 /// How JWTs are signed (RFC 7518 §3.1, RFC 8037 §3.1).

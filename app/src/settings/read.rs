@@ -13,9 +13,11 @@ use regrant_domain::usecases::Policies;
 use regrant_domain::usecases::register::TakenEmail;
 
 use super::read_store;
-use super::reader::Choice::{Is, NotYet};
 use super::reader::Reader;
-use super::{AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Server, Settings, Sweep};
+use super::{
+    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Server, Settings,
+    Sweep,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -28,26 +30,27 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
     let data_dir = folder(r, "data.dir");
     let store = read_store::store(r, &data_dir);
     let clock = read_store::clock(r);
-    let (access_token, algorithm) = access_token(r);
-    let (refresh_format, refresh) = refresh_token(r);
+    let access_token = access_token(r);
+    let (refresh_format, refresh) = refresh_token(r, access_token.format);
     let policies = Policies {
         refresh,
         access: AccessPolicy {
             ttl: r.duration("access_token.ttl", SECOND..=30 * DAY),
             email_claim: r.flag("access_token.email_claim"),
+            kept: None, // as the format says: see `compose`
         },
         session: session(r),
         password: PasswordPolicy { min_length: size(r, "password.min_length", 1..=64) },
         taken_email: r.choice(
             "users.sign_up_conflict",
-            &[("hide", Is(TakenEmail::Hide)), ("tell", Is(TakenEmail::Tell))],
+            &[("hide", TakenEmail::Hide), ("tell", TakenEmail::Tell)],
             TakenEmail::Hide,
         ),
     };
     let threads = size(r, "password.hash_threads", 0..=256);
     let hashing =
         Hashing { threads: (threads > 0).then_some(threads), queue: size(r, "password.hash_queue", 0..=10_000) };
-    let keys = keys(r, &data_dir, algorithm);
+    let keys = keys(r, &data_dir, access_token.format);
     let sweep = sweep(r);
     let log = log(r);
     Some(Settings {
@@ -88,42 +91,47 @@ fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {
     PathBuf::from(path)
 }
 
-fn access_token(r: &mut Reader<'_>) -> (AccessToken, Algorithm) {
-    r.choice("access_token.format", &[("jwt", Is(())), ("opaque", NotYet)], ());
+fn access_token(r: &mut Reader<'_>) -> AccessToken {
+    let opaque = r.choice("access_token.format", &[("jwt", false), ("opaque", true)], false);
     let algorithms = [
-        ("ES256", Is(Algorithm::Es256)),
-        ("EdDSA", Is(Algorithm::EdDsa)),
-        ("RS256", Is(Algorithm::Rs256)),
-        ("HS256", Is(Algorithm::Hs256)),
+        ("ES256", Algorithm::Es256),
+        ("EdDSA", Algorithm::EdDsa),
+        ("RS256", Algorithm::Rs256),
+        ("HS256", Algorithm::Hs256),
     ];
     let algorithm = r.choice("access_token.algorithm", &algorithms, Algorithm::Es256);
     let named = |name: String| if name.is_empty() { "regrant".to_owned() } else { name };
-    let issuer = named(r.text("access_token.issuer"));
-    let audience = named(r.text("access_token.audience"));
-    (AccessToken::Jwt { algorithm, issuer, audience }, algorithm)
+    AccessToken {
+        format: if opaque { AccessFormat::Opaque } else { AccessFormat::Jwt(algorithm) },
+        issuer: named(r.text("access_token.issuer")),
+        audience: named(r.text("access_token.audience")),
+        grace: r.duration("access_token.grace", Duration::ZERO..=Duration::from_mins(1)),
+    }
 }
 
-fn refresh_token(r: &mut Reader<'_>) -> (RefreshFormat, RefreshPolicy) {
+fn refresh_token(r: &mut Reader<'_>, access: AccessFormat) -> (RefreshFormat, RefreshPolicy) {
     let formats = [
-        ("labelled", Is(RefreshFormat::Labelled)),
-        ("bare", Is(RefreshFormat::Bare)),
-        ("opaque", NotYet),
-        ("jwt", NotYet),
+        ("labelled", RefreshFormat::Labelled),
+        ("bare", RefreshFormat::Bare),
+        ("opaque", RefreshFormat::Opaque),
+        ("jwt", RefreshFormat::Jwt),
     ];
     let format = r.choice("refresh_token.format", &formats, RefreshFormat::Labelled);
+    let ttl = r.duration("refresh_token.ttl", SECOND..=LONGEST);
     let policy = RefreshPolicy {
-        ttl: r.duration("refresh_token.ttl", SECOND..=LONGEST),
+        ttl,
+        remembered_ttl: r.duration_or("refresh_token.remembered_ttl", SECOND..=LONGEST, ttl),
         rotate: r.flag("refresh_token.rotate"),
         replay_window: r.duration("refresh_token.replay_window", Duration::ZERO..=RefreshPolicy::MAX_REPLAY_WINDOW),
         strict: r.flag("refresh_token.strict"),
         after_window: r.choice(
             "refresh_token.after_window",
-            &[("end", Is(AfterWindow::End)), ("reissue", Is(AfterWindow::Reissue))],
+            &[("end", AfterWindow::End), ("reissue", AfterWindow::Reissue)],
             AfterWindow::End,
         ),
         on_rollback: r.choice(
             "refresh_token.on_rollback",
-            &[("heal", Is(OnRollback::Heal)), ("end", Is(OnRollback::End))],
+            &[("heal", OnRollback::Heal), ("end", OnRollback::End)],
             OnRollback::Heal,
         ),
     };
@@ -134,34 +142,44 @@ fn refresh_token(r: &mut Reader<'_>) -> (RefreshFormat, RefreshPolicy) {
             "expected rotate = false beside format = \"bare\", or another format",
         );
     }
+    if access == AccessFormat::Opaque
+        && !policy.rotate
+        && r.sound(&["access_token.format", "refresh_token.rotate", "refresh_token.format"])
+    {
+        r.fault(
+            "access_token.format",
+            "tokens of the format \"opaque\" are replaced together with the refresh token, and that does not rotate",
+            "expected format = \"jwt\", or refresh_token.rotate = true",
+        );
+    }
     (format, policy)
 }
 
 fn session(r: &mut Reader<'_>) -> SessionPolicy {
-    let when_full = [
-        ("end_oldest", Is(WhenFull::EndOldest)),
-        ("end_least_recent", Is(WhenFull::EndLeastRecent)),
-        ("deny", Is(WhenFull::Deny)),
-    ];
+    let when_full =
+        [("end_oldest", WhenFull::EndOldest), ("end_least_recent", WhenFull::EndLeastRecent), ("deny", WhenFull::Deny)];
+    let max_age = r.duration("session.max_age", SECOND..=LONGEST);
     SessionPolicy {
-        max_age: r.duration("session.max_age", SECOND..=LONGEST),
+        max_age,
+        remembered_max_age: r.duration_or("session.remembered_max_age", SECOND..=LONGEST, max_age),
         max_per_user: NonZeroU32::new(r.number("session.max_per_user", 0..=10_000)),
         when_full: r.choice("session.when_full", &when_full, WhenFull::EndOldest),
     }
 }
 
-fn keys(r: &mut Reader<'_>, data_dir: &Path, algorithm: Algorithm) -> Keys {
+fn keys(r: &mut Reader<'_>, data_dir: &Path, access: AccessFormat) -> Keys {
     let dir = Some(r.text("keys.dir")).filter(|dir| !dir.is_empty()).map_or_else(|| data_dir.to_owned(), PathBuf::from);
     let mut file = |key, usual: &str| {
         let name = r.text(key);
         let named = !name.is_empty();
         KeyFile { path: dir.join(if named { &name } else { usual }), named }
     };
-    let usual = match algorithm {
-        Algorithm::Es256 => "access-es256.pem",
-        Algorithm::EdDsa => "access-eddsa.pem",
-        Algorithm::Rs256 => "access-rs256.pem",
-        Algorithm::Hs256 => "access-hs256.key",
+    let usual = match access {
+        // Not used; it is named nonetheless, so that nothing else takes its place.
+        AccessFormat::Opaque | AccessFormat::Jwt(Algorithm::Es256) => "access-es256.pem",
+        AccessFormat::Jwt(Algorithm::EdDsa) => "access-eddsa.pem",
+        AccessFormat::Jwt(Algorithm::Rs256) => "access-rs256.pem",
+        AccessFormat::Jwt(Algorithm::Hs256) => "access-hs256.key",
     };
     let signing_key = file("keys.signing_key", usual);
     let token_key = file("keys.token_key", "token.key");
@@ -181,13 +199,13 @@ fn sweep(r: &mut Reader<'_>) -> Sweep {
 fn log(r: &mut Reader<'_>) -> Log {
     use tracing::Level;
     let levels = [
-        ("error", Is(Level::ERROR)),
-        ("warn", Is(Level::WARN)),
-        ("info", Is(Level::INFO)),
-        ("debug", Is(Level::DEBUG)),
-        ("trace", Is(Level::TRACE)),
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+        ("trace", Level::TRACE),
     ];
-    let formats = [("human", Is(LogFormat::Human)), ("json", Is(LogFormat::Json))];
+    let formats = [("human", LogFormat::Human), ("json", LogFormat::Json)];
     Log {
         level: r.choice("log.level", &levels, Level::INFO),
         format: r.choice("log.format", &formats, LogFormat::Human),

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::reader::Choice::Is;
 use super::reader::Reader;
 use super::show::HIDDEN;
 use super::store::{Ack, ClockCheck, Database, POSTGRES_RISKS, Postgres, REDIS_RISKS, Redis, Store, Url};
@@ -34,12 +33,8 @@ struct Common {
 
 /// Reads both sections; `None`: there are faults.
 pub(super) fn store(r: &mut Reader<'_>, data_dir: &Path) -> Option<Store> {
-    let words = [
-        ("sqlite", Is(Kind::Sqlite)),
-        ("postgres", Is(Kind::Postgres)),
-        ("redis", Is(Kind::Redis)),
-        ("memory", Is(Kind::Memory)),
-    ];
+    let words =
+        [("sqlite", Kind::Sqlite), ("postgres", Kind::Postgres), ("redis", Kind::Redis), ("memory", Kind::Memory)];
     let kind = r.choice("store.kind", &words, Kind::Memory);
     let kind = r.sound(&["store.kind"]).then_some(kind);
     let users_kind = users_kind(r, kind);
@@ -66,12 +61,8 @@ pub(super) fn store(r: &mut Reader<'_>, data_dir: &Path) -> Option<Store> {
 
 /// Which kind `users.kind` comes to, if it is sound.
 fn users_kind(r: &mut Reader<'_>, sessions: Option<Kind>) -> Option<Kind> {
-    let words = [
-        ("", Is(Kind::WithSessions)),
-        ("sqlite", Is(Kind::Sqlite)),
-        ("postgres", Is(Kind::Postgres)),
-        ("memory", Is(Kind::Memory)),
-    ];
+    let words =
+        [("", Kind::WithSessions), ("sqlite", Kind::Sqlite), ("postgres", Kind::Postgres), ("memory", Kind::Memory)];
     let kind = r.choice("users.kind", &words, Kind::WithSessions);
     if !r.sound(&["users.kind"]) {
         return None;

@@ -17,15 +17,6 @@ use super::layers::BUILT_IN_NAME;
 /// Keys whose values may hold a password: never part of a message.
 pub(super) const SECRET_KEYS: [&str; 2] = ["store.url", "users.url"];
 
-/// What a word of a choice stands for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Choice<T> {
-    /// This.
-    Is(T),
-    /// Something that is planned.
-    NotYet,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
@@ -130,14 +121,22 @@ impl<'a> Reader<'a> {
         *range.start()
     }
 
+    /// A duration; empty: `otherwise`.
+    pub(super) fn duration_or(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<Duration>,
+        otherwise: Duration,
+    ) -> Duration {
+        match self.kind(key) {
+            Some(ValueKind::String(text)) if text.is_empty() => otherwise,
+            _ => self.duration(key, range),
+        }
+    }
+
     /// One of some words.
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, Choice<T>)], otherwise: T) -> T {
-        let ready: Vec<_> = words
-            .iter()
-            .filter(|(_, choice)| matches!(choice, Choice::Is(_)))
-            .map(|(word, _)| format!("{word:?}"))
-            .collect();
-        let accepted = one_of(&ready);
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)], otherwise: T) -> T {
+        let accepted = one_of(&words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>());
         let text = match self.kind(key) {
             Some(ValueKind::String(text)) => text.clone(),
             other => {
@@ -145,13 +144,10 @@ impl<'a> Reader<'a> {
                 return otherwise;
             }
         };
-        match words.iter().find(|(word, _)| *word == text) {
-            Some((_, Choice::Is(value))) => return *value,
-            Some((word, Choice::NotYet)) => {
-                self.fault(key, format!("{word:?} is not in this version yet"), format!("expected {accepted}"));
-            }
-            None => self.fault(key, format!("{text:?} is not known"), format!("expected {accepted}")),
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return *value;
         }
+        self.fault(key, format!("{text:?} is not known"), format!("expected {accepted}"));
         otherwise
     }
 

@@ -1,9 +1,12 @@
 //! Who is calling? Checks an access token, then asks the store whether its session still lives, so that an end which
-//! was acknowledged is seen at once.
+//! was acknowledged is seen at once, and whether the token is still the session's, where its hash is kept.
+
+use std::time::Duration;
 
 use super::Ports;
 use crate::access_token::AccessRefusal;
 use crate::ids::UserId;
+use crate::policy::AccessPolicy;
 use crate::ports::{PortError, SessionKey};
 use crate::reason::Refusal;
 use crate::session::Session;
@@ -13,6 +16,8 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct Authenticate {
     ports: Ports,
+    /// For how long a kept access token outlives its replacement.
+    grace: Duration,
 }
 
 /// The signed-in caller of a guarded route.
@@ -40,9 +45,9 @@ pub enum Authenticated {
 }
 
 impl Authenticate {
-    /// With these ports.
-    pub fn new(ports: Ports) -> Self {
-        Self { ports }
+    /// With these ports and this policy.
+    pub fn new(ports: Ports, access: AccessPolicy) -> Self {
+        Self { ports, grace: access.kept.map_or(Duration::ZERO, |kept| kept.grace) }
     }
 
     /// Runs it.
@@ -59,7 +64,7 @@ impl Authenticate {
         let Some(snapshot) = self.ports.sessions.find(&SessionKey::Id(claims.session)).await? else {
             return Ok(Authenticated::Refused(Refusal::Unknown));
         };
-        if let Some(why) = snapshot.session.refusal(now) {
+        if let Some(why) = claims.refusal(&snapshot, self.grace, now) {
             return Ok(Authenticated::Refused(why));
         }
         let caller = Caller { user: snapshot.session.user, session: snapshot.session, expires_at: claims.expires_at };

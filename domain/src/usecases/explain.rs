@@ -2,7 +2,7 @@
 
 use super::Ports;
 use crate::decide::{Asked, Decision, Rules, decide};
-use crate::policy::RefreshPolicy;
+use crate::policy::{AccessPolicy, RefreshPolicy};
 use crate::ports::{PortError, SessionKey};
 use crate::reason::{EndReason, Refusal};
 use crate::refresh_token::{Generation, Presented, RetryKey};
@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 pub struct Explain {
     ports: Ports,
     policy: RefreshPolicy,
+    access: AccessPolicy,
 }
 
 /// What is known of a token.
@@ -58,9 +59,9 @@ pub enum Would {
 }
 
 impl Explain {
-    /// With these ports and policy.
-    pub fn new(ports: Ports, policy: RefreshPolicy) -> Self {
-        Self { ports, policy }
+    /// With these ports and policies.
+    pub fn new(ports: Ports, policy: RefreshPolicy, access: AccessPolicy) -> Self {
+        Self { ports, policy, access }
     }
 
     /// Runs it.
@@ -76,7 +77,7 @@ impl Explain {
             Presented::Bare(_) => (None, None),
         };
         let at = self.ports.clock.now();
-        let rules = Rules { policy: &self.policy, ring: &self.ports.codec.ring() };
+        let rules = Rules { policy: &self.policy, access: &self.access, ring: &self.ports.codec.ring() };
         let would = match decide(snapshot.as_ref(), &Asked { presented: &presented, retry_key, now: at }, &rules) {
             Decision::Rotate(_) => Would::Rotate,
             Decision::Serve => Would::Serve,

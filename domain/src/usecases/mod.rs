@@ -11,6 +11,7 @@ use crate::policy::{AccessPolicy, PasswordPolicy, RefreshPolicy, SessionPolicy};
 use crate::ports::{
     AccessTokens, Clock, Events, Ids, Passwords, PortError, Randomness, SessionRepository, TokenCodec, UserRepository,
 };
+use crate::refresh_token::RefreshToken;
 use crate::time::Timestamp;
 use crate::user::Email;
 
@@ -71,7 +72,7 @@ impl UseCases {
             register: register::Register::new(ports.clone(), password, taken_email),
             sign_in: sign_in::SignIn::new(ports.clone(), sign_in),
             refresh: refresh::Refresh::new(ports.clone(), refresh, access),
-            authenticate: authenticate::Authenticate::new(ports.clone()),
+            authenticate: authenticate::Authenticate::new(ports.clone(), access),
             sign_out: sign_out::SignOut::new(ports.clone()),
             account: account::Account::new(ports.clone(), password),
             sessions: sessions::Sessions::new(ports.clone()),
@@ -104,31 +105,39 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Makes an access token for a session, and says how long it lasts: in whole seconds from the second of `now`, as
-    /// `exp` is counted from `iat`.
+    /// Makes an access token for a session, and says how long it lasts, in whole seconds: from `now` where it is kept;
+    /// from the second of `now` where it is signed, as `exp` is counted from `iat`.
     fn grant_access(
         &self,
         policy: AccessPolicy,
-        to: Grantee,
+        to: Grantee<'_>,
         now: Timestamp,
     ) -> Result<(AccessToken, Duration), PortError> {
+        let kept = policy.kept.zip(to.of).map(|(kept, of)| self.codec.ring().access_secret(of, kept.secret_len));
+        let from = if kept.is_some() { now } else { Timestamp::from_millis(now.seconds() * 1000) };
+        let before = to.access_expires_at.filter(|_| kept.is_some());
         let access = self.access_tokens.issue(&AccessGrant {
             id: self.ids.access_token(),
             user: to.user,
             session: to.session,
             issued_at: now,
-            expires_at: now.plus(policy.ttl).min(to.ends_at),
+            expires_at: before.unwrap_or_else(|| now.plus(policy.ttl).min(to.ends_at)),
             email: to.email.filter(|_| policy.email_claim),
+            kept,
         })?;
-        let lasts = access.expires_at.since(Timestamp::from_millis(now.seconds() * 1000));
+        let lasts = access.expires_at.since(from);
         Ok((access, Duration::from_secs(lasts.as_secs())))
     }
 }
 
 /// Who gets an access token.
-struct Grantee {
+struct Grantee<'a> {
     user: UserId,
     session: SessionId,
     ends_at: Timestamp,
     email: Option<Email>,
+    /// The refresh token that it belongs to; `None` where that is bare, which goes with signed ones only.
+    of: Option<&'a RefreshToken>,
+    /// When it expires, where it was handed out before and its hash is kept.
+    access_expires_at: Option<Timestamp>,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Grantee, Ports};
 use crate::access_token::AccessToken;
-use crate::decide::{Advance, Asked, Decision, Rules, decide, idle_expiry};
+use crate::decide::{Advance, Asked, Decision, Rules, decide, idle_expiry, kept_access};
 use crate::ids::SessionId;
 use crate::policy::{AccessPolicy, RefreshPolicy};
 use crate::ports::{
@@ -13,7 +13,7 @@ use crate::ports::{
 use crate::reason::{EndReason, Refusal};
 use crate::refresh_token::{Held, LookupKey, Presented, RefreshToken, RetryKey, RetryKeyHash, Spent};
 use crate::secret::TokenText;
-use crate::session::Snapshot;
+use crate::session::{Session, Snapshot};
 use crate::time::Timestamp;
 use crate::token_key::TokenKeyRing;
 
@@ -74,6 +74,7 @@ impl Refresh {
         let request = Request { refresh: self, presented: &presented, retry_key, now, ring: &ring };
         if let Presented::Chained(token) = &presented
             && self.policy.rotate
+            && !presented.says_expired(now)
             && let Some(granted) = request.rotate_optimistically(token).await?
         {
             return Ok(granted);
@@ -102,7 +103,8 @@ pub fn optimistic_rotation(
         to: successor.held(),
         spends: Spends::Append(Spent { generation: token.generation, at: now, retry_key }),
         now,
-        idle_expires_at: idle_expiry(now, rules.policy),
+        idle_expires_at: idle_expiry(now, rules.policy, token.lifetime),
+        access: kept_access(&successor, now, Timestamp::MAX, rules),
     };
     (rotation, successor)
 }
@@ -117,7 +119,7 @@ struct Request<'a> {
 
 impl Request<'_> {
     fn rules(&self) -> Rules<'_> {
-        Rules { policy: &self.refresh.policy, ring: self.ring }
+        Rules { policy: &self.refresh.policy, access: &self.refresh.access, ring: self.ring }
     }
 
     fn tell(&self, event: Event) {
@@ -130,7 +132,7 @@ impl Request<'_> {
         match self.refresh.ports.sessions.rotate(rotation).await? {
             RotateOutcome::Rotated(facts) => {
                 self.tell(Event::Rotated { session: token.session, generation: successor.generation });
-                self.grant(facts, token.session, Some(successor)).await.map(Some)
+                self.grant(Gives::new(facts, token.session, successor)).await.map(Some)
             }
             RotateOutcome::NotCurrent => Ok(None),
         }
@@ -149,10 +151,10 @@ impl Request<'_> {
                 self.tell(Event::Refused { session: Some(id), why });
                 Ok(Some(Refreshed::Refused(why)))
             }
-            Decision::Serve => self.grant(facts(&snapshot), id, None).await.map(Some),
+            Decision::Serve => self.grant(Gives::same(&snapshot)).await.map(Some),
             Decision::Replay(successor) => {
                 self.tell(Event::Replayed { session: id, generation: successor.generation });
-                self.grant(facts(&snapshot), id, Some(successor)).await.map(Some)
+                self.grant(Gives::again(&snapshot, successor, self.now)).await.map(Some)
             }
             Decision::Rotate(step) => {
                 let event = Event::Rotated { session: id, generation: step.token.generation };
@@ -196,11 +198,12 @@ impl Request<'_> {
             spends: Spends::Replace(step.state.recent),
             now: self.now,
             idle_expires_at: step.state.expires_at,
+            access: step.state.access,
         };
         match self.refresh.ports.sessions.rotate(rotation).await? {
             RotateOutcome::Rotated(facts) => {
                 self.tell(event);
-                self.grant(facts, snapshot.session.id, Some(step.token)).await.map(Some)
+                self.grant(Gives::new(facts, snapshot.session.id, step.token)).await.map(Some)
             }
             RotateOutcome::NotCurrent => Ok(None),
         }
@@ -222,12 +225,8 @@ impl Request<'_> {
         }
     }
 
-    async fn grant(
-        &self,
-        facts: Rotated,
-        session: SessionId,
-        next: Option<RefreshToken>,
-    ) -> Result<Refreshed, PortError> {
+    async fn grant(&self, gives: Gives) -> Result<Refreshed, PortError> {
+        let Gives { facts, session, next, access_expires_at } = gives;
         let ports = &self.refresh.ports;
         let email = if self.refresh.access.email_claim {
             match ports.users.find(facts.user).await? {
@@ -237,7 +236,12 @@ impl Request<'_> {
         } else {
             None
         };
-        let grantee = Grantee { user: facts.user, session, ends_at: facts.ends_at, email };
+        let presented = match self.presented {
+            Presented::Chained(token) => Some(token),
+            Presented::Bare(_) => None,
+        };
+        let of = next.as_ref().or(presented);
+        let grantee = Grantee { user: facts.user, session, ends_at: facts.ends_at, email, of, access_expires_at };
         let (access, expires_in) = ports.grant_access(self.refresh.access, grantee, self.now)?;
         let token_facts = TokenFacts { user: facts.user, expires_at: facts.expires_at };
         let refresh = next.map(|token| ports.codec.encode(&token, &token_facts)).transpose()?;
@@ -255,6 +259,36 @@ impl Request<'_> {
     }
 }
 
-fn facts(snapshot: &Snapshot) -> Rotated {
-    Rotated { user: snapshot.session.user, expires_at: snapshot.token.expires_at, ends_at: snapshot.session.ends_at }
+/// What a success is made of.
+struct Gives {
+    facts: Rotated,
+    session: SessionId,
+    /// The refresh token to use next, unless the presented one stays.
+    next: Option<RefreshToken>,
+    /// When the access token of this generation expires, where it was handed out before and its hash is kept.
+    access_expires_at: Option<Timestamp>,
+}
+
+impl Gives {
+    fn new(facts: Rotated, session: SessionId, next: RefreshToken) -> Self {
+        Self { facts, session, next: Some(next), access_expires_at: None }
+    }
+
+    fn same(snapshot: &Snapshot) -> Self {
+        let Session { id, user, ends_at, .. } = snapshot.session;
+        let facts = Rotated { user, expires_at: snapshot.token.expires_at, ends_at };
+        Self {
+            facts,
+            session: id,
+            next: None,
+            access_expires_at: snapshot.token.access.map(|access| access.expires_at),
+        }
+    }
+
+    /// A pair that was handed out before. Where nothing of its access token is kept (the format was another one then),
+    /// the client gets one that has expired, and refreshes.
+    fn again(snapshot: &Snapshot, next: RefreshToken, now: Timestamp) -> Self {
+        let access_expires_at = Some(snapshot.token.access.map_or(now, |access| access.expires_at));
+        Self { next: Some(next), access_expires_at, ..Self::same(snapshot) }
+    }
 }

@@ -2,14 +2,13 @@
 
 use super::refresh::Granted;
 use super::{Grantee, Ports};
-use crate::decide::idle_expiry;
+use crate::decide::{Rules, idle_expiry, kept_access};
 use crate::policy::{AccessPolicy, RefreshPolicy, SessionPolicy, WhenFull};
 use crate::ports::{
     End, EndOutcome, Event, NewSession, OpenOutcome, PasswordChange, PortError, SessionKey, TokenFacts, Verdict,
 };
 use crate::reason::EndReason;
-use crate::refresh_token::Recent;
-use crate::refresh_token::{LookupKey, RefreshToken, TokenState};
+use crate::refresh_token::{Lifetime, LookupKey, Recent, RefreshToken, TokenState};
 use crate::session::{Device, Session, Snapshot, Status};
 use crate::time::Timestamp;
 use crate::user::{Email, Password, PasswordHash, User};
@@ -60,7 +59,13 @@ impl SignIn {
     ///
     /// # Errors
     /// [`PortError`]: nothing was handed out; the same request may be sent again.
-    pub async fn run(&self, email: &Email, password: Password, device: Device) -> Result<SignedIn, PortError> {
+    pub async fn run(
+        &self,
+        email: &Email,
+        password: Password,
+        device: Device,
+        lifetime: Lifetime,
+    ) -> Result<SignedIn, PortError> {
         let found = self.ports.users.find_by_email(email).await?;
         let stored = found.as_ref().map(|user| user.password_hash.clone());
         let verdict = self.ports.passwords.verify(password, stored).await?;
@@ -72,7 +77,7 @@ impl SignIn {
                 return Ok(SignedIn::Refused);
             }
         };
-        self.open(user, device).await
+        self.open(user, device, lifetime).await
     }
 
     /// A better hash of the same password. A sign-in does not fail for the lack of it.
@@ -85,12 +90,12 @@ impl SignIn {
         user
     }
 
-    async fn open(&self, user: User, device: Device) -> Result<SignedIn, PortError> {
+    async fn open(&self, user: User, device: Device, lifetime: Lifetime) -> Result<SignedIn, PortError> {
         let now = self.ports.clock.now();
         if self.is_full(&user, now).await? {
             return Ok(SignedIn::TooManySessions);
         }
-        let (new, token) = self.new_session(&user, device, now)?;
+        let (new, token) = self.new_session(&user, device, lifetime, now)?;
         let id = new.session.id;
         let (ends_at, expires_at) = (new.session.ends_at, new.token.expires_at);
         if self.ports.sessions.open(new).await? == OpenOutcome::NoSuchUser {
@@ -106,7 +111,8 @@ impl SignIn {
         }
         self.make_room(&user, id, now).await?;
         self.ports.events.record(Event::SessionOpened { user: user.id, session: id });
-        let grantee = Grantee { user: user.id, session: id, ends_at, email: Some(user.email.clone()) };
+        let (email, of) = (Some(user.email.clone()), Some(&token));
+        let grantee = Grantee { user: user.id, session: id, ends_at, email, of, access_expires_at: None };
         let (access, expires_in) = self.ports.grant_access(self.policy.access, grantee, now)?;
         let refresh = self.ports.codec.encode(&token, &TokenFacts { user: user.id, expires_at })?;
         Ok(SignedIn::Granted { user, tokens: Granted { access, expires_in, refresh: Some(refresh), session: id } })
@@ -116,16 +122,20 @@ impl SignIn {
         &self,
         user: &User,
         device: Device,
+        lifetime: Lifetime,
         now: Timestamp,
     ) -> Result<(NewSession, RefreshToken), PortError> {
         let codec = &self.ports.codec;
+        let ring = codec.ring();
         let id = self.ports.ids.session();
-        let token = RefreshToken::first(id, self.ports.randomness.secret(codec.secret_len())?, &codec.ring());
-        let ends_at = now.plus(self.policy.session.max_age);
+        let token = RefreshToken::first(id, self.ports.randomness.secret(codec.secret_len())?, lifetime, &ring);
+        let ends_at = now.plus(self.policy.session.age(lifetime));
         let session = Session { id, user: user.id, created_at: now, ends_at, device, status: Status::Live };
-        let expires_at = idle_expiry(now, &self.policy.refresh).min(ends_at);
+        let expires_at = idle_expiry(now, &self.policy.refresh, lifetime).min(ends_at);
         let lookup: LookupKey = codec.lookup(&token);
-        let state = TokenState { held: token.held(), expires_at, recent: Recent::default() };
+        let rules = Rules { policy: &self.policy.refresh, access: &self.policy.access, ring: &ring };
+        let access = kept_access(&token, now, ends_at, &rules);
+        let state = TokenState { held: token.held(), expires_at, recent: Recent::default(), access };
         Ok((NewSession { session, lookup, token: state }, token))
     }
 

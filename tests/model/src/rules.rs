@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use regrant_domain::decide::{Advance, Asked, Decision, Rules, decide};
 use regrant_domain::ids::{SessionId, UserId};
-use regrant_domain::policy::RefreshPolicy;
+use regrant_domain::policy::{AccessPolicy, RefreshPolicy};
 use regrant_domain::reason::{EndReason, Refusal};
 use regrant_domain::refresh_token::{
-    Generation, LookupKey, Presented, Recent, RefreshToken, RetryKey, RetryKeyHash, Spent, TokenState,
+    Generation, Lifetime, LookupKey, Presented, Recent, RefreshToken, RetryKey, RetryKeyHash, Spent, TokenState,
 };
 use regrant_domain::secret::Secret;
 use regrant_domain::session::{Device, Session, Snapshot, Status};
@@ -21,6 +21,8 @@ use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
 use crate::state::{Entry, KeyId, NEVER, Owner, Store, Why};
 use crate::token::Token;
 
+/// Signed, so that nothing of it is kept.
+const ACCESS: AccessPolicy = AccessPolicy { ttl: TICK, email_claim: false, kept: None };
 /// A tick of the model's clock.
 pub const TICK: Duration = Duration::from_secs(10);
 /// "Now" in every call: states know ages only, so the instant itself never matters.
@@ -186,7 +188,7 @@ impl Oracle {
         let presented = Presented::Chained(self.token(memory, token));
         let retry_key = key.map(|owner| self.key(memory, KeyId { owner, token }));
         let asked = Asked { presented: &presented, retry_key, now: NOW.minus(TICK * u32::from(lag)) };
-        let rules = Rules { policy: &self.policy, ring: &self.rings[0] };
+        let rules = Rules { policy: &self.policy, access: &ACCESS, ring: &self.rings[0] };
         let (how, advance) = match self.rules.decide(Some(&snapshot), &asked, &rules) {
             Decision::Rotate(advance) => (How::Rotated, advance),
             Decision::Reissue(advance) => (How::Reissued, advance),
@@ -229,6 +231,7 @@ impl Oracle {
                 held: self.token(memory, store.current).held(),
                 expires_at: in_ticks(store.expires_in),
                 recent,
+                access: None,
             },
         }
     }
@@ -249,7 +252,8 @@ impl Oracle {
     /// The real token at the end of a path.
     fn token(&self, memory: &mut Memory, token: Token) -> RefreshToken {
         let generation = Generation(token.generation().into());
-        let made = |secret| RefreshToken { session: self.session, generation, secret, key: TokenKeyId(0) };
+        let (session, lifetime, key) = (self.session, Lifetime::Usual, TokenKeyId(0));
+        let made = |secret| RefreshToken { session, generation, secret, lifetime, key, expires_at: None };
         if let Some(secret) = memory.secrets.get(&token) {
             return made(Secret::new(secret.clone()));
         }

@@ -151,9 +151,11 @@ impl World {
     /// A world with other rules, or another server.
     pub fn with(name: &'static str, setup: Setup, rules: Box<dyn RuleSet>, server: Server) -> Self {
         let never = Duration::from_hours(1_000_000);
+        let ttl = if setup.ttl == NEVER { never } else { TICK * u32::from(setup.ttl.unsigned_abs()) };
         let policy = RefreshPolicy {
             rotate: true,
-            ttl: if setup.ttl == NEVER { never } else { TICK * u32::from(setup.ttl.unsigned_abs()) },
+            ttl,
+            remembered_ttl: ttl,
             replay_window: TICK * u32::from(setup.window),
             strict: setup.strict,
             after_window: setup.after_window,

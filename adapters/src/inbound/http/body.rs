@@ -110,6 +110,15 @@ impl Fields {
         }
     }
 
+    /// True or false; left out or null: false.
+    pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
+        match self.take(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(Problem::invalid_body(Some(name), format!("The field {name} must be true or false."))),
+        }
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         let at = self.0.iter().position(|(known, _)| *known == name)?;
         Some(self.0.swap_remove(at).1)

@@ -18,7 +18,7 @@ pub(super) async fn login(
     Json(body): Json<SignIn>,
 ) -> Result<impl IntoResponse, Problem> {
     let device = origin.labelled(body.label);
-    let outcome = app.use_cases().sign_in.run(&body.email, body.password, device).await?;
+    let outcome = app.use_cases().sign_in.run(&body.email, body.password, device, body.lifetime).await?;
     let (user, tokens) = problem::signed_in(outcome)?;
     Ok(wire::signed_in(&user, &tokens))
 }

@@ -6,6 +6,7 @@
 use axum::Json as Answer;
 use axum::response::IntoResponse;
 use regrant_domain::reason::Refusal;
+use regrant_domain::refresh_token::Lifetime;
 use regrant_domain::session::{Device, Session, Snapshot, Status};
 use regrant_domain::time::Timestamp;
 use regrant_domain::usecases::authenticate::Caller;
@@ -31,18 +32,24 @@ impl FromFields for SignUp {
     }
 }
 
-/// `{email, password, label?}`
+/// `{email, password, label?, remember_me?}`
 pub(super) struct SignIn {
     pub(super) email: Email,
     pub(super) password: Password,
     pub(super) label: Option<String>,
+    pub(super) lifetime: Lifetime,
 }
 
 impl FromFields for SignIn {
-    const FIELDS: &'static [&'static str] = &["email", "password", "label"];
+    const FIELDS: &'static [&'static str] = &["email", "password", "label", "remember_me"];
 
     fn from_fields(fields: &mut Fields) -> Result<Self, Problem> {
-        Ok(Self { email: email(fields)?, password: password(fields, "password")?, label: label(fields)? })
+        Ok(Self {
+            email: email(fields)?,
+            password: password(fields, "password")?,
+            label: label(fields)?,
+            lifetime: if fields.flag("remember_me")? { Lifetime::Remembered } else { Lifetime::Usual },
+        })
     }
 }
 

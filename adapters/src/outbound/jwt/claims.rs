@@ -1,4 +1,4 @@
-//! The header and the claims of an access token, as JSON.
+//! The claims of an access token, as JSON.
 //!
 //! Reading is strict: a claim that is missing, `null` or of another JSON type is refused, and so is one that is there
 //! twice. Nothing here knows the time.
@@ -56,11 +56,11 @@ pub(super) struct Claims {
     _iat: Timestamp,
     #[serde(default, deserialize_with = "optional_instant")]
     pub(super) nbf: Option<Timestamp>,
-    #[serde(deserialize_with = "id")]
+    #[serde(deserialize_with = "parsed")]
     pub(super) sub: UserId,
-    #[serde(deserialize_with = "id")]
+    #[serde(deserialize_with = "parsed")]
     pub(super) sid: SessionId,
-    #[serde(rename = "jti", deserialize_with = "id")]
+    #[serde(rename = "jti", deserialize_with = "parsed")]
     _jti: AccessTokenId,
     #[serde(rename = "client_id")]
     _client_id: String,
@@ -69,23 +69,31 @@ pub(super) struct Claims {
 /// One recipient or several (RFC 7519 §4.1.3).
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(super) enum Audience {
     One(String),
     Many(Vec<String>),
+}
+
+impl Audience {
+    /// Whether this one is among them.
+    pub(super) fn has(&self, audience: &str) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Many(many) => many.iter().any(|one| one == audience),
+        }
+    }
 }
 
 impl Claims {
     /// Whether they are of this issuer, and for this audience among others.
     pub(super) fn are_of(&self, issuer: &str, audience: &str) -> bool {
-        self.iss == issuer
-            && match &self.aud {
-                Audience::One(one) => one == audience,
-                Audience::Many(many) => many.iter().any(|one| one == audience),
-            }
+        self.iss == issuer && self.aud.has(audience)
     }
 }
 
-fn id<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(d: D) -> Result<T, D::Error> {
+pub(super) fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
+    d: D,
+) -> Result<T, D::Error> {
     Cow::<'de, str>::deserialize(d)?.parse().map_err(serde::de::Error::custom)
 }
 
@@ -94,7 +102,7 @@ fn optional_instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 }
 
 /// A `NumericDate` (RFC 7519 §2): seconds since 1970, perhaps with a fraction, which is cut to the millisecond.
-fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+pub(super) fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     const MAX: i64 = Timestamp::MAX.seconds();
     let number = Number::deserialize(deserializer)?;
     let out_of_range = || serde::de::Error::custom("not an instant between 1970 and 9999");

@@ -1,4 +1,5 @@
-//! Access tokens as signed JWTs in the profile of RFC 9068, checked as RFC 8725 asks.
+//! Tokens as signed JWTs, checked as RFC 8725 asks: access tokens in the profile of RFC 9068, and, in [`JwtCodec`], refresh
+//! tokens.
 //!
 //! Deliberately absent: the clock (the time is a value), leeway, and key look-ups by what a token says (`kid` only chooses
 //! among keys in memory; `jku`, `x5u`, `jwk` are never followed). Signatures and parts are the JWT library's; what is
@@ -7,16 +8,20 @@
 mod claims;
 mod key;
 mod pem;
+mod refresh;
 
 #[cfg(test)]
 mod forgeries;
 #[cfg(test)]
 mod keys_test;
 #[cfg(test)]
+mod refresh_test;
+#[cfg(test)]
 mod tests;
 
 pub use key::{Algorithm, InvalidSigningKey, KeyGenerationFailed, SigningKey, UnknownAlgorithm, VerifyingKey};
 pub use pem::Found;
+pub use refresh::JwtCodec;
 
 use jsonwebtoken::{Header, Validation};
 use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
@@ -48,8 +53,8 @@ pub struct JwtAccessTokens {
     /// The header of every token.
     header: Header,
     signing: SigningKey,
-    /// What is accepted: the signing key's tokens, and those of other keys.
-    accepted: Vec<VerifyingKey>,
+    /// What is accepted: the signing key's tokens, and those of other keys, each checked in one way.
+    accepted: Vec<(VerifyingKey, Validation)>,
 }
 
 impl JwtAccessTokens {
@@ -62,13 +67,17 @@ impl JwtAccessTokens {
             kid: Some(key.kid().to_owned()),
             ..Header::new(key.algorithm().library())
         };
-        let accepted = std::iter::once(key.clone()).chain(also).collect();
+        let accepted = std::iter::once(key.clone()).chain(also).map(|key| {
+            let validation = validation(key.algorithm());
+            (key, validation)
+        });
+        let accepted = accepted.collect();
         Self { options, header, signing, accepted }
     }
 
     /// The keys that others may check tokens with, the signing key first (RFC 7517 §5); none for HS256.
     pub fn public_jwks(&self) -> Vec<Value> {
-        self.accepted.iter().filter_map(VerifyingKey::public_jwk).collect()
+        self.accepted.iter().filter_map(|(key, _)| key.public_jwk()).collect()
     }
 
     /// The claims, if the signature is that of a key of ours, and the token is of our type. The order matters: nothing
@@ -79,12 +88,12 @@ impl JwtAccessTokens {
         }
         let header = jsonwebtoken::decode_header(text).ok()?;
         // Extensions that must be understood, whichever they are (RFC 7515 §4.1.11).
-        if header.crit.is_some() || !header.typ.is_some_and(|typ| is_access_token_type(&typ)) {
+        if header.crit.is_some() || !header.typ.is_some_and(|typ| is_type(&typ, TYPE)) {
             return None;
         }
         let kid = header.kid?;
-        let key = self.accepted.iter().find(|key| key.kid() == kid)?;
-        let claims = jsonwebtoken::decode::<Claims>(text, key.decoding(), &validation(key.algorithm())).ok()?.claims;
+        let (key, validation) = self.accepted.iter().find(|(key, _)| key.kid() == kid)?;
+        let claims = jsonwebtoken::decode::<Claims>(text, key.decoding(), validation).ok()?.claims;
         claims.are_of(&self.options.issuer, &self.options.audience).then_some(claims)
     }
 }
@@ -100,14 +109,14 @@ fn validation(algorithm: Algorithm) -> Validation {
     validation
 }
 
-/// `at+jwt` or `application/at+jwt`, in any case (RFC 9068 §4, RFC 7515 §4.1.9).
-fn is_access_token_type(typ: &str) -> bool {
+/// `at+jwt` or `application/at+jwt`, in any case (RFC 9068 §4, RFC 7515 §4.1.9); likewise of other types.
+fn is_type(typ: &str, wanted: &str) -> bool {
     const PREFIX: &str = "application/";
     let bare = match typ.split_at_checked(PREFIX.len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
         _ => typ,
     };
-    bare.eq_ignore_ascii_case(TYPE)
+    bare.eq_ignore_ascii_case(wanted)
 }
 
 impl AccessTokens for JwtAccessTokens {
@@ -129,6 +138,6 @@ impl AccessTokens for JwtAccessTokens {
         if now.has_reached(claims.exp) {
             return Err(AccessRefusal::Expired);
         }
-        Ok(AccessClaims { user: claims.sub, session: claims.sid, expires_at: claims.exp })
+        Ok(AccessClaims { user: claims.sub, session: claims.sid, expires_at: claims.exp, kept: None })
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn grant() -> AccessGrant {
         issued_at: NOW,
         expires_at: NOW.plus(std::time::Duration::from_hours(1)),
         email: None,
+        kept: None,
     }
 }
 
@@ -57,7 +58,11 @@ fn what_is_issued_is_accepted_in_each_algorithm() {
         let tokens = tokens(algorithm);
         let token = tokens.issue(&grant()).expect("issued");
         let claims = tokens.verify(token.text.expose(), NOW).expect("genuine");
-        assert_eq!(claims, AccessClaims { user: USER, session: SESSION, expires_at: token.expires_at }, "{algorithm}");
+        assert_eq!(
+            claims,
+            AccessClaims { user: USER, session: SESSION, expires_at: token.expires_at, kept: None },
+            "{algorithm}"
+        );
     }
 }
 

@@ -29,9 +29,9 @@ const KEEP_SESSIONS: &str = "\
 WITH coming AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                          $8::timestamptz[], $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::timestamptz[],
-                         $14::bytea[])
+                         $14::bytea[], $15::bytea[], $16::timestamptz[])
     AS coming (id, user_id, created_at, ends_at, user_agent, ip, label, ended_at, end_reason, token, generation,
-               secret_hash, expires_at, recent)
+               secret_hash, expires_at, recent, access_token, access_token_expires_at)
 ), owners AS MATERIALIZED (
     SELECT id FROM users WHERE id IN (SELECT user_id FROM coming) ORDER BY id FOR KEY SHARE
 ), kept AS (
@@ -48,12 +48,16 @@ WITH coming AS MATERIALIZED (
       AND (EXCLUDED.revoked_at IS NOT NULL OR EXCLUDED.generation > refresh_tokens.generation)
     RETURNING token
 ), shown AS (
-    INSERT INTO sessions (id, user_id, created_at, updated_at, ends_at, ended_at, end_reason, token, user_agent, ip, label)
+    INSERT INTO sessions (id, user_id, created_at, updated_at, ends_at, ended_at, end_reason, token, user_agent, ip, label,
+                          access_token, access_token_expires_at, refresh_token_expires_at)
     SELECT c.id, c.user_id, c.created_at, COALESCE(c.ended_at, c.created_at), c.ends_at, c.ended_at, c.end_reason, c.token,
-           c.user_agent, c.ip, c.label
+           c.user_agent, c.ip, c.label, c.access_token, c.access_token_expires_at,
+           CASE WHEN c.access_token IS NOT NULL THEN c.expires_at END
     FROM coming c WHERE c.token IN (SELECT token FROM kept)
     ON CONFLICT (id) DO UPDATE SET
-        updated_at = EXCLUDED.updated_at, ended_at = EXCLUDED.ended_at, end_reason = EXCLUDED.end_reason
+        updated_at = EXCLUDED.updated_at, ended_at = EXCLUDED.ended_at, end_reason = EXCLUDED.end_reason,
+        access_token = EXCLUDED.access_token, access_token_expires_at = EXCLUDED.access_token_expires_at,
+        refresh_token_expires_at = EXCLUDED.refresh_token_expires_at
 )
 SELECT count(*) FROM coming c WHERE c.user_id NOT IN (SELECT id FROM owners)";
 
@@ -119,7 +123,9 @@ impl Portable for PostgresStore {
             .bind(each().map(|s| i64::from(s.token.held.generation.0)).collect::<Vec<_>>())
             .bind(each().map(|s| s.token.held.hash.as_bytes().to_vec()).collect::<Vec<_>>())
             .bind(each().map(|s| rows::instant(s.token.expires_at)).collect::<Vec<_>>())
-            .bind(each().map(|s| s.token.recent.to_bytes()).collect::<Vec<_>>());
+            .bind(each().map(|s| s.token.recent.to_bytes()).collect::<Vec<_>>())
+            .bind(each().map(|s| s.token.access.map(|a| a.hash.as_bytes().to_vec())).collect::<Vec<_>>())
+            .bind(each().map(|s| s.token.access.map(|a| rows::instant(a.expires_at))).collect::<Vec<_>>());
         let left_out: i64 = rows::only(&self.run(keep).await?)?;
         Ok(left_out.unsigned_abs())
     }

@@ -68,6 +68,8 @@ pub(super) fn snapshot(row: &PgRow) -> Result<Snapshot, PortError> {
         ip: get(row, "ip")?,
         ended_at: maybe_millis(row, "ended_at")?,
         end_reason: get(row, "end_reason")?,
+        access_token: get(row, "access_token")?,
+        access_token_expires_at: maybe_millis(row, "access_token_expires_at")?,
         lookup: get(row, "token")?,
         session_ends_at: millis(row, "session_ends_at")?,
         revoked_at: maybe_millis(row, "revoked_at")?,

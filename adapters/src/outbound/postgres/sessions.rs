@@ -28,8 +28,10 @@ WITH owner AS MATERIALIZED (
                                 check_at, generation, secret_hash, recent)
     SELECT $8, owner.id, $1, $3, $3, $9, $4, LEAST($9, $4), $10, $11, $12 FROM owner RETURNING session_id
 ), session AS (
-    INSERT INTO sessions (id, user_id, created_at, updated_at, ends_at, token, user_agent, ip, label)
-    SELECT $1, owner.id, $3, $3, $4, $8, $5, $6, $7 FROM owner RETURNING id
+    INSERT INTO sessions (id, user_id, created_at, updated_at, ends_at, token, user_agent, ip, label,
+                          access_token, access_token_expires_at, refresh_token_expires_at)
+    SELECT $1, owner.id, $3, $3, $4, $8, $5, $6, $7, $13::bytea, $14::timestamptz,
+           CASE WHEN $13::bytea IS NOT NULL THEN $9::timestamptz END FROM owner RETURNING id
 )
 SELECT session.id FROM session JOIN token ON token.session_id = session.id";
 
@@ -37,7 +39,7 @@ macro_rules! snapshots {
     ($where:literal) => {
         concat!(
             "SELECT s.id, s.user_id, s.created_at, s.ends_at, s.user_agent, s.ip, s.label, s.ended_at, s.end_reason, \
-             t.token, t.session_ends_at, t.revoked_at, t.generation, t.secret_hash, t.expires_at, t.recent \
+             s.access_token, s.access_token_expires_at, t.token, t.session_ends_at, t.revoked_at, t.generation, t.secret_hash, t.expires_at, t.recent \
              FROM sessions s JOIN refresh_tokens t ON t.token = s.token WHERE ",
             $where
         )
@@ -52,7 +54,7 @@ pub(super) const SESSIONS_AFTER: &str = snapshots!("$1::uuid IS NULL OR s.id > $
 /// One row, and no index: `check_at` moves only where a token is to expire *earlier* than was planned (when the operator
 /// has shortened the lifetime), which keeps the promise of the sweep.
 macro_rules! rotate {
-    ($recent:literal) => {
+    ($recent:expr) => {
         concat!(
             "UPDATE refresh_tokens SET generation = $4, secret_hash = $5, recent = ",
             $recent,
@@ -64,9 +66,32 @@ macro_rules! rotate {
 }
 
 /// The last 112 bytes of what was there and the new entry.
-const ROTATE_APPENDING: &str =
-    rotate!("substring(recent || $6::bytea FROM greatest(octet_length(recent) + octet_length($6::bytea) - 111, 1))");
+macro_rules! appending {
+    () => {
+        "substring(recent || $6::bytea FROM greatest(octet_length(recent) + octet_length($6::bytea) - 111, 1))"
+    };
+}
+
+/// Where access tokens are kept, the pair's other half with it.
+macro_rules! rotate_pair {
+    ($recent:expr) => {
+        concat!(
+            "WITH rotated AS (",
+            rotate!($recent),
+            ", session_id), paired AS (
+                UPDATE sessions SET access_token = $9, access_token_expires_at = LEAST($10, rotated.session_ends_at),
+                                    refresh_token_expires_at = rotated.expires_at, updated_at = $7
+                FROM rotated WHERE sessions.id = rotated.session_id RETURNING id
+            )
+            SELECT user_id, expires_at, session_ends_at, (SELECT count(*) FROM paired) AS paired FROM rotated"
+        )
+    };
+}
+
+const ROTATE_APPENDING: &str = rotate!(appending!());
 const ROTATE_REPLACING: &str = rotate!("$6::bytea");
+const ROTATE_PAIR_APPENDING: &str = rotate_pair!(appending!());
+const ROTATE_PAIR_REPLACING: &str = rotate_pair!("$6::bytea");
 
 macro_rules! end {
     ($which:literal) => {
@@ -168,7 +193,9 @@ impl SessionRepository for PostgresStore {
             .bind(rows::instant(token.expires_at))
             .bind(i64::from(token.held.generation.0))
             .bind(token.held.hash.as_bytes().as_slice())
-            .bind(token.recent.to_bytes());
+            .bind(token.recent.to_bytes())
+            .bind(token.access.map(|access| access.hash.as_bytes().to_vec()))
+            .bind(token.access.map(|access| rows::instant(access.expires_at)));
         match self.run_raw(open).await {
             Ok(rows) if rows.is_empty() => Ok(OpenOutcome::NoSuchUser),
             Ok(_) => Ok(OpenOutcome::Opened),
@@ -186,9 +213,11 @@ impl SessionRepository for PostgresStore {
     }
 
     async fn rotate(&self, rotation: Rotation) -> Result<RotateOutcome, PortError> {
-        let (sql, recent) = match &rotation.spends {
-            Spends::Append(spent) => (ROTATE_APPENDING, spent.to_bytes().to_vec()),
-            Spends::Replace(recent) => (ROTATE_REPLACING, recent.to_bytes()),
+        let (sql, recent) = match (&rotation.spends, rotation.access) {
+            (Spends::Append(spent), None) => (ROTATE_APPENDING, spent.to_bytes().to_vec()),
+            (Spends::Append(spent), Some(_)) => (ROTATE_PAIR_APPENDING, spent.to_bytes().to_vec()),
+            (Spends::Replace(recent), None) => (ROTATE_REPLACING, recent.to_bytes()),
+            (Spends::Replace(recent), Some(_)) => (ROTATE_PAIR_REPLACING, recent.to_bytes()),
         };
         let rotate = Statement::write(sql)
             .bind(rotation.lookup.as_str())
@@ -199,6 +228,10 @@ impl SessionRepository for PostgresStore {
             .bind(recent)
             .bind(rows::instant(rotation.now))
             .bind(rows::instant(rotation.idle_expires_at));
+        let rotate = match rotation.access {
+            Some(access) => rotate.bind(access.hash.as_bytes().as_slice()).bind(rows::instant(access.expires_at)),
+            None => rotate,
+        };
         let rows = self.run(rotate).await?;
         let Some(row) = rows.first() else { return Ok(RotateOutcome::NotCurrent) };
         Ok(RotateOutcome::Rotated(Rotated {

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use regrant_domain::access_token::KeptAccess;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::NewSession;
 use regrant_domain::reason::EndReason;
@@ -45,6 +46,10 @@ pub(super) fn fields(new: &NewSession) -> Result<Vec<Vec<u8>>, BadRow> {
     put("g", token.held.generation.0.to_string().into_bytes());
     put("h", token.held.hash.as_bytes().to_vec());
     put("t", instant(token.expires_at));
+    if let Some(access) = token.access {
+        put("a", access.hash.as_bytes().to_vec());
+        put("b", instant(access.expires_at));
+    }
     for (at, entry) in token.recent.entries().iter().enumerate() {
         put(&at.to_string(), spent(entry));
     }
@@ -109,6 +114,7 @@ pub(super) fn snapshot(lookup: &LookupKey, fields: HashMap<Vec<u8>, Vec<u8>>) ->
         },
         expires_at: row.instant("t")?.ok_or(BadRow("its token never expires"))?,
         recent: row.recent()?,
+        access: row.access()?,
     };
     Ok(Some(Snapshot { session, lookup: lookup.clone(), token }))
 }
@@ -133,6 +139,17 @@ impl Row {
             }
             (None, Some(_)) => Err(BadRow("it has a reason for its end, but no end")),
             (Some(_), None) => Err(BadRow("it ended without a reason")),
+        }
+    }
+
+    fn access(&self) -> Result<Option<KeptAccess>, BadRow> {
+        match (self.get("a"), self.instant("b")?) {
+            (None, None) => Ok(None),
+            (Some(hash), Some(expires_at)) => {
+                let hash = exactly(hash).ok_or(BadRow("the hash of its access token is not 32 bytes"))?;
+                Ok(Some(KeptAccess { hash: SecretHash::from_bytes(hash), expires_at }))
+            }
+            _ => Err(BadRow("it has half an access token")),
         }
     }
 

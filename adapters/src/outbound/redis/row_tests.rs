@@ -19,6 +19,10 @@ fn session() -> NewSession {
             held: Held { generation: Generation(3), hash: SecretHash::from_bytes([b'1'; 32]) },
             expires_at: Timestamp::from_millis(99),
             recent: Recent::default().with(spent(1, None)).with(spent(2, Some(key))),
+            access: Some(KeptAccess {
+                hash: SecretHash::from_bytes([b'2'; 32]),
+                expires_at: Timestamp::from_millis(9),
+            }),
         },
     }
 }
@@ -49,7 +53,11 @@ fn nothing_is_no_session() {
 
 #[test]
 fn rows_that_cannot_be_are_refused() {
-    let spoil: [(&str, Option<&[u8]>); 16] = [
+    let spoil: [(&str, Option<&[u8]>); 20] = [
+        ("a", None),
+        ("a", Some(&[0; 31])),
+        ("b", None),
+        ("b", Some(b"soon")),
         ("u", None),
         ("u", Some(b"short")),
         ("i", Some(b"short")),

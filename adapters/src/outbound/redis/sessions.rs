@@ -121,12 +121,16 @@ impl Inner {
         rotation: &Rotation,
         attempt: Attempt,
     ) -> Result<RotateOutcome, PortError> {
-        let Rotation { lookup, from, to, spends, now, idle_expires_at } = rotation;
+        let Rotation { lookup, from, to, spends, now, idle_expires_at, access } = rotation;
         let mut run = self.scripts.rotate.on(self.keys.session(lookup)).arg(attempt.as_bytes()).arg(self.retention);
         for held in [from, to] {
             run = run.arg(held.generation.0).arg(held.hash.as_bytes().as_slice());
         }
         run = run.arg(instant(*now)).arg(instant(*idle_expires_at));
+        run = match access {
+            Some(access) => run.arg(access.hash.as_bytes().as_slice()).arg(instant(access.expires_at)),
+            None => run.arg("").arg(""),
+        };
         run = match spends {
             Spends::Append(entry) => run.arg("append").arg(row::spent(entry)),
             Spends::Replace(recent) => {

@@ -1,5 +1,6 @@
 //! Rows become domain values here, or are told to be impossible.
 
+use regrant_domain::access_token::KeptAccess;
 use regrant_domain::reason::EndReason;
 use regrant_domain::refresh_token::{Generation, Held, LookupKey, Recent, TokenState};
 use regrant_domain::secret::SecretHash;
@@ -41,6 +42,10 @@ pub struct RawSession {
     pub ended_at: Option<i64>,
     /// `sessions.end_reason`
     pub end_reason: Option<String>,
+    /// `sessions.access_token`
+    pub access_token: Option<Vec<u8>>,
+    /// `sessions.access_token_expires_at`
+    pub access_token_expires_at: Option<i64>,
     /// `refresh_tokens.token`
     pub lookup: String,
     /// `refresh_tokens.session_ends_at`
@@ -77,8 +82,17 @@ impl TryFrom<RawSession> for Snapshot {
             (Some(_), None) => return Err(fault("ended without a reason")),
             (None, Some(_)) => return Err(fault("a reason to have ended, without an end")),
         };
+        let access = match (row.access_token.as_deref(), row.access_token_expires_at) {
+            (None, None) => None,
+            (Some(hash), Some(at)) => Some(KeptAccess {
+                hash: hash_of(hash).ok_or(fault("access_token is not 32 bytes"))?,
+                expires_at: instant(at).ok_or(fault("access_token_expires_at is out of range"))?,
+            }),
+            (Some(_), None) => return Err(fault("an access token that never expires")),
+            (None, Some(_)) => return Err(fault("an expiry of no access token")),
+        };
         let generation = u32::try_from(row.generation).map_err(|_| fault("generation is out of range"))?;
-        let hash = <[u8; 32]>::try_from(&*row.secret_hash).map_err(|_| fault("secret_hash is not 32 bytes"))?;
+        let hash = hash_of(&row.secret_hash).ok_or(fault("secret_hash is not 32 bytes"))?;
         Ok(Self {
             session: Session {
                 id: row.id.into(),
@@ -90,12 +104,17 @@ impl TryFrom<RawSession> for Snapshot {
             },
             lookup: LookupKey::stored(row.lookup),
             token: TokenState {
-                held: Held { generation: Generation(generation), hash: SecretHash::from_bytes(hash) },
+                held: Held { generation: Generation(generation), hash },
                 expires_at: instant(row.expires_at).ok_or(fault("expires_at is out of range"))?,
                 recent: Recent::from_bytes(&row.recent).map_err(|_| fault("recent is not whole entries"))?,
+                access,
             },
         })
     }
+}
+
+fn hash_of(bytes: &[u8]) -> Option<SecretHash> {
+    bytes.try_into().ok().map(SecretHash::from_bytes)
 }
 
 /// A user's row, column by column. Instants are milliseconds since 1970.
@@ -155,6 +174,8 @@ mod tests {
             ip: None,
             ended_at: None,
             end_reason: None,
+            access_token: None,
+            access_token_expires_at: None,
             lookup: "key".into(),
             session_ends_at: 9,
             revoked_at: None,
@@ -191,6 +212,10 @@ mod tests {
             RawSession { secret_hash: vec![3; 31], ..row() },
             RawSession { recent: vec![0; 27], ..row() },
             RawSession { recent: vec![0; 140], ..row() },
+            RawSession { access_token: Some(vec![3; 32]), ..row() },
+            RawSession { access_token_expires_at: Some(5), ..row() },
+            RawSession { access_token: Some(vec![3; 31]), access_token_expires_at: Some(5), ..row() },
+            RawSession { access_token: Some(vec![3; 32]), access_token_expires_at: Some(late), ..row() },
             RawSession { created_at: -1, ..row() },
             RawSession { expires_at: late, ..row() },
             RawSession { ends_at: late, session_ends_at: late, ..row() },

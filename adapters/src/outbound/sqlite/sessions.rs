@@ -18,8 +18,9 @@ use super::fault::{self, Fault};
 use crate::outbound::sql::RawSession;
 
 const OPEN_SESSION: &str = "
-    INSERT INTO sessions (id, user_id, token, created_at, updated_at, user_agent, ip, label, ends_at, check_at)
-    VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, MIN(?9, ?8))";
+    INSERT INTO sessions (id, user_id, token, created_at, updated_at, user_agent, ip, label, ends_at, check_at,
+                          access_token, access_token_expires_at, refresh_token_expires_at)
+    VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, MIN(?9, ?8), ?10, ?11, CASE WHEN ?10 IS NOT NULL THEN ?9 END)";
 const OPEN_TOKEN: &str = "
     INSERT INTO refresh_tokens (token, created_at, updated_at, user_id, expires_at, session_id, session_ends_at,
                                 generation, secret_hash, recent)
@@ -30,7 +31,7 @@ macro_rules! find {
     ($rest:literal) => {
         concat!(
             "SELECT s.id, s.user_id, s.created_at, s.ends_at, s.label, s.user_agent, s.ip, s.ended_at, s.end_reason,
-                    t.token, t.session_ends_at, t.revoked_at, t.expires_at, t.generation, t.secret_hash, t.recent ",
+                    s.access_token, s.access_token_expires_at, t.token, t.session_ends_at, t.revoked_at, t.expires_at, t.generation, t.secret_hash, t.recent ",
             $rest
         )
     };
@@ -51,7 +52,12 @@ const ROTATE: &str = "
         recent = COALESCE(?8, substr(CAST(recent || ?9 AS BLOB), -112))
     WHERE token = ?1 AND generation = ?2 AND secret_hash = ?3
       AND revoked_at IS NULL AND expires_at > ?6 AND session_ends_at > ?6
-    RETURNING user_id, expires_at, session_ends_at";
+    RETURNING user_id, expires_at, session_ends_at, session_id";
+/// Where access tokens are kept, the pair's other half, in the same transaction.
+const ROTATE_ACCESS: &str = "
+    UPDATE sessions
+    SET access_token = ?2, access_token_expires_at = MIN(?3, ends_at), refresh_token_expires_at = ?4, updated_at = ?5
+    WHERE id = ?1";
 
 /// By the key (1) or else the id (2); where a token is given (4, 5), only while it is current.
 const END_TOKEN: &str = "
@@ -148,6 +154,8 @@ pub(super) async fn open(connection: &mut SqliteConnection, new: NewSession) -> 
         .bind(session.device.label)
         .bind(session.ends_at.millis())
         .bind(token.expires_at.millis())
+        .bind(token.access.as_ref().map(|access| &access.hash.as_bytes()[..]))
+        .bind(token.access.map(|access| access.expires_at.millis()))
         .execute(&mut *connection)
         .await;
     match opened {
@@ -176,7 +184,7 @@ fn taken(cause: sqlx::Error) -> Fault {
 }
 
 async fn rotate(connection: &mut SqliteConnection, rotation: Rotation) -> Result<RotateOutcome, Fault> {
-    let Rotation { lookup, from, to, spends, now, idle_expires_at } = rotation;
+    let Rotation { lookup, from, to, spends, now, idle_expires_at, access } = rotation;
     let (replaced, appended) = match spends {
         Spends::Append(spent) => (None, Some(spent.to_bytes().to_vec())),
         Spends::Replace(recent) => (Some(recent.to_bytes()), None),
@@ -191,14 +199,25 @@ async fn rotate(connection: &mut SqliteConnection, rotation: Rotation) -> Result
         .bind(idle_expires_at.millis())
         .bind(replaced)
         .bind(appended)
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
     let Some(row) = row else { return Ok(RotateOutcome::NotCurrent) };
-    Ok(RotateOutcome::Rotated(Rotated {
+    let rotated = Rotated {
         user: id(&row, "user_id")?.into(),
         expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
         ends_at: Timestamp::from_millis(row.try_get("session_ends_at")?),
-    }))
+    };
+    if let Some(access) = access {
+        sqlx::query(ROTATE_ACCESS)
+            .bind(text(id(&row, "session_id")?))
+            .bind(&access.hash.as_bytes()[..])
+            .bind(access.expires_at.millis())
+            .bind(rotated.expires_at.millis())
+            .bind(now.millis())
+            .execute(connection)
+            .await?;
+    }
+    Ok(RotateOutcome::Rotated(rotated))
 }
 
 pub(super) async fn end_one(connection: &mut SqliteConnection, end: End) -> Result<EndOutcome, Fault> {
@@ -285,6 +304,8 @@ pub(super) fn snapshot(row: &SqliteRow) -> Result<Snapshot, Fault> {
         ip: row.try_get("ip")?,
         ended_at: row.try_get("ended_at")?,
         end_reason: row.try_get("end_reason")?,
+        access_token: row.try_get("access_token")?,
+        access_token_expires_at: row.try_get("access_token_expires_at")?,
         lookup: row.try_get("token")?,
         session_ends_at: row.try_get("session_ends_at")?,
         revoked_at: row.try_get("revoked_at")?,

@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use regrant_domain::ids::SessionId;
 use regrant_domain::ports::{NotAuthentic, PortError, TokenCodec, TokenFacts};
-use regrant_domain::refresh_token::{Generation, LookupKey, Presented, RefreshToken};
+use regrant_domain::refresh_token::{Lifetime, LookupKey, Presented, RefreshToken};
 use regrant_domain::secret::{Secret, TokenText};
 use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
 
 use super::{HEX_LEN, push_secret, read_secret};
 
-/// Bytes of a label before its tag: key id (1), session id (16), generation (4, big-endian).
+/// Bytes of a label before its tag: key id (1), session id (16), generation and lifetime (4).
 const NAMED_LEN: usize = 1 + 16 + 4;
 /// Bytes of a label.
 const LABEL_LEN: usize = NAMED_LEN + TokenKey::TAG_LEN;
@@ -24,7 +24,7 @@ const TEXT_LEN: usize = HEX_LEN + 1 + LABEL_CHARS;
 /// The default format: a random secret in hex, a dot, and a label.
 ///
 /// The label is base64url (RFC 4648 §5, no padding) of `key id (1) | session id (16) | generation (4) | tag (16)`, where
-/// the tag is HMAC-SHA256 under the token key, cut to 128 bits, over everything before it and the secret. Each token has
+/// the highest bit of the generation says "remembered", and the tag is HMAC-SHA256 under the token key, cut to 128 bits, over everything before it and the secret. Each token has
 /// exactly one text: another spelling of the same bytes is refused.
 #[derive(Debug)]
 pub struct LabelledCodec {
@@ -50,7 +50,7 @@ impl TokenCodec for LabelledCodec {
         let mut label = [0; LABEL_LEN];
         label[0] = token.key.0;
         label[1..17].copy_from_slice(token.session.as_bytes());
-        label[17..NAMED_LEN].copy_from_slice(&token.generation.0.to_be_bytes());
+        label[17..NAMED_LEN].copy_from_slice(&token.lifetime.with_generation(token.generation));
         let tag = key.tag(&[&label[..NAMED_LEN], token.secret.expose()]);
         label[NAMED_LEN..].copy_from_slice(&tag);
 
@@ -80,8 +80,9 @@ impl TokenCodec for LabelledCodec {
             return Err(NotAuthentic);
         }
         let session = SessionId::from_bytes(std::array::from_fn(|i| named[1 + i]));
-        let generation = Generation(u32::from_be_bytes(std::array::from_fn(|i| named[17 + i])));
-        Ok(Presented::Chained(RefreshToken { session, generation, secret, key: key.id() }))
+        let (lifetime, generation) = Lifetime::and_generation(std::array::from_fn(|i| named[17 + i]));
+        let (key, expires_at) = (key.id(), None);
+        Ok(Presented::Chained(RefreshToken { session, generation, secret, lifetime, key, expires_at }))
     }
 
     fn lookup(&self, token: &RefreshToken) -> LookupKey {
@@ -117,6 +118,7 @@ mod tests {
             let read = chained(codec.decode(&text(&codec, &made)).expect("authentic"));
             assert_eq!(read.secret.expose(), made.secret.expose());
             assert_eq!((read.session, read.generation, read.key), (made.session, made.generation, made.key));
+            assert_eq!(read.lifetime, made.lifetime);
             assert_eq!(codec.lookup(&read), LookupKey::of_session(made.session));
         }
     }

@@ -4,8 +4,8 @@
 //! the token is still good is decided elsewhere. Nothing here depends on a secret in its branches but the final,
 //! constant-time comparison.
 //!
-//! One file a format: [labelled](LabelledCodec) and [bare](BareCodec). The opaque format (256 characters) and the JWT
-//! format each become one more file here, and one more arm where the codec is chosen.
+//! One file a format: [labelled](LabelledCodec) and [bare](BareCodec). Formats that go with an access token of the same
+//! kind live beside it, in `opaque` and `jwt`.
 
 mod bare;
 mod labelled;
@@ -44,7 +44,7 @@ mod testing {
 
     use regrant_domain::ids::{SessionId, UserId};
     use regrant_domain::ports::TokenFacts;
-    use regrant_domain::refresh_token::{Generation, RefreshToken};
+    use regrant_domain::refresh_token::{Generation, Lifetime, RefreshToken};
     use regrant_domain::secret::Secret;
     use regrant_domain::time::Timestamp;
     use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
@@ -65,7 +65,9 @@ mod testing {
             session: SessionId::from_bytes(std::array::from_fn(|i| fill.wrapping_add(u8::try_from(i).expect("small")))),
             generation: Generation(0x0102_0304),
             secret: Secret::new(vec![fill; Secret::LEN]),
+            lifetime: if fill % 2 == 0 { Lifetime::Usual } else { Lifetime::Remembered },
             key: TokenKeyId(key),
+            expires_at: None,
         }
     }
 

@@ -1,5 +1,6 @@
 -- KEYS: session. ARGV: attempt, retention, generation and hash to come from, generation and hash to go to, now,
--- idle expiry, 'append' or 'replace', then what was spent, the last one latest.
+-- idle expiry, hash and expiry of an access token to be kept (or two empty ones), 'append' or 'replace', then what was
+-- spent, the last one latest.
 -- Returns {1, user, idle expiry, end, late} when applied by this attempt, {0} when not, {-1} when the row cannot be.
 local row = redis.call('HMGET', KEYS[1], 'g', 'h', 't', 'x', 'u', 'e', 'n', '0', '1', '2', '3')
 local generation, hash, expires, ends, user = row[1], row[2], row[3], row[4], row[5]
@@ -23,14 +24,14 @@ if generation ~= ARGV[3] or hash ~= ARGV[4] or now >= expires_ms or now >= ends_
 end
 
 local spent = {}
-if ARGV[9] == 'append' then
+if ARGV[11] == 'append' then
   for i = 8, 11 do
     if row[i] then
       spent[#spent + 1] = row[i]
     end
   end
 end
-for i = 10, #ARGV do
+for i = 12, #ARGV do
   spent[#spent + 1] = ARGV[i]
 end
 while #spent > 4 do
@@ -43,6 +44,12 @@ else
   expires = ends
 end
 local set = {'g', ARGV[5], 'h', ARGV[6], 't', expires, 'n', ARGV[1]}
+if ARGV[9] ~= '' then
+  set[#set + 1] = 'a'
+  set[#set + 1] = ARGV[9]
+  set[#set + 1] = 'b'
+  set[#set + 1] = tonumber(ARGV[10]) < ends_ms and ARGV[10] or ends
+end
 for i = 1, #spent do
   set[#set + 1] = tostring(i - 1)
   set[#set + 1] = spent[i]

@@ -4,6 +4,7 @@ mod first_run;
 mod kills;
 mod rotation;
 mod secrets;
+mod systems;
 mod wrong_input;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,7 @@ use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
 use regrant_domain::usecases::sweep::Sweep;
 use regrant_domain::usecases::{Policies, Ports, UseCases};
+use serde_json::Value;
 
 pub use clock::ClockFollower;
 
@@ -52,6 +53,7 @@ pub struct App {
     pub explain: Explain,
     /// What was made because it was missing, in words.
     pub made: Vec<String>,
+    published_keys: PublishedKeys,
     store: store::Open,
     follower: Option<ClockFollower>,
 }
@@ -72,11 +74,12 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
     let keys = keys::present(settings, purpose, &store, &mut made).await;
     let policies = policies(settings);
     match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
-        Ok(ports) => Ok(App {
+        Ok((ports, published_keys)) => Ok(App {
             use_cases: UseCases::new(&ports, &policies),
             sweep: Sweep::new(ports.clone(), settings.sweep.retention),
             explain: Explain::new(ports, policies.refresh, policies.access),
             made,
+            published_keys,
             store,
             follower,
         }),
@@ -94,6 +97,7 @@ impl App {
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
         options.body_limit = server.body_limit;
         options.request_timeout = server.request_timeout;
+        options.published_keys = self.published_keys.clone();
         router(self.use_cases.clone(), options)
     }
 
@@ -118,7 +122,7 @@ fn ports(
     store: &store::Open,
     keys: keys::KeysInUse,
     clock: Arc<SystemClock>,
-) -> Result<Ports, Failure> {
+) -> Result<(Ports, PublishedKeys), Failure> {
     let randomness = Arc::new(OsRandomness);
     let threads = settings.hashing.threads.and_then(NonZeroUsize::new);
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
@@ -128,8 +132,8 @@ fn ports(
             .advise("set password.hash_threads to a smaller number")
     })?;
     let (users, sessions) = store.ports();
-    let Formats { access_tokens, codec } = formats(settings, keys.signing, Arc::new(keys.ring));
-    Ok(Ports {
+    let Formats { access_tokens, codec, published } = formats(settings, keys.signing, Arc::new(keys.ring));
+    let ports = Ports {
         users,
         sessions,
         access_tokens,
@@ -139,7 +143,8 @@ fn ports(
         ids: Arc::new(OsIds::new()),
         randomness,
         events: Arc::new(LogEvents),
-    })
+    };
+    Ok((ports, published))
 }
 
 /// How tokens are written.
@@ -148,15 +153,25 @@ pub struct Formats {
     pub access_tokens: Arc<dyn AccessTokens>,
     /// Refresh tokens.
     pub codec: Arc<dyn TokenCodec>,
+    /// The keys that anybody may check access tokens with.
+    pub published: PublishedKeys,
 }
+
+type PublishedKeys = Arc<dyn Fn() -> Vec<Value> + Send + Sync>;
 
 /// The formats that were chosen, with these keys; the signing key is `None` where access tokens are not signed.
 pub fn formats(settings: &Settings, signing: Option<SigningKey>, ring: Arc<TokenKeyRing>) -> Formats {
-    let access_tokens: Arc<dyn AccessTokens> = match signing {
-        Some(key) => Arc::new(JwtAccessTokens::new(jwt_options(settings), key, Vec::new())),
-        None => Arc::new(OpaqueAccessTokens::new(ring.clone())),
-    };
-    Formats { access_tokens, codec: codec(settings, ring) }
+    let codec = codec(settings, ring.clone());
+    match signing {
+        Some(key) => {
+            let tokens = Arc::new(JwtAccessTokens::new(jwt_options(settings), key, Vec::new()));
+            let published = tokens.clone();
+            Formats { access_tokens: tokens, codec, published: Arc::new(move || published.public_jwks()) }
+        }
+        None => {
+            Formats { access_tokens: Arc::new(OpaqueAccessTokens::new(ring)), codec, published: Arc::new(Vec::new) }
+        }
+    }
 }
 
 /// What the operator chose, and what follows from the format of access tokens.

@@ -15,12 +15,14 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
 use regrant_domain::usecases::UseCases;
+use serde_json::Value;
 
 mod around;
 mod auth;
 mod body;
 mod device;
 mod health;
+mod keys;
 mod problem;
 mod query;
 mod sessions;
@@ -45,16 +47,20 @@ pub struct HttpOptions {
     /// Makes the id of a request that brought none: 1 to 64 characters of `[A-Za-z0-9._-]`, unique for practical
     /// purposes.
     pub request_ids: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The keys that anybody may check access tokens with, each as a JWK (RFC 7517 §4), as they are now; none where
+    /// nobody else can check them.
+    pub published_keys: Arc<dyn Fn() -> Vec<Value> + Send + Sync>,
 }
 
 impl HttpOptions {
-    /// 64 KiB, 30 s, 2 s.
+    /// 64 KiB, 30 s, 2 s, no keys.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             body_limit: 64 * 1024,
             request_timeout: Duration::from_secs(30),
             ready_timeout: Duration::from_secs(2),
             request_ids,
+            published_keys: Arc::new(Vec::new),
         }
     }
 }
@@ -106,6 +112,7 @@ fn open_routes() -> Router<App> {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/.well-known/jwks.json", get(keys::published))
         .route("/api/users", post(users::register))
         .route("/api/login", post(tokens::login))
         .route("/api/refresh", post(tokens::refresh))

@@ -52,7 +52,7 @@ const BANS: &[Ban] = &[
 ];
 
 /// Outbound modules that know no adapter and may be shared by several.
-const SHARED: &[&str] = &["sql"];
+const SHARED: &[&str] = &["sql", "together"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

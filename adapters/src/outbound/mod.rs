@@ -11,5 +11,6 @@ pub mod redis;
 pub mod sql;
 pub mod sqlite;
 pub mod system;
+pub mod together;
 pub mod token_codec;
 pub mod token_keys;

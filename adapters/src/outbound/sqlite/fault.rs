@@ -1,6 +1,7 @@
 //! What can go wrong: at start, and while serving.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use regrant_domain::ports::PortError;
 use sqlx::migrate::MigrateError;
@@ -102,21 +103,52 @@ pub(super) enum Fault {
     Taken(&'static str),
     #[error("the store is closed")]
     Closed,
+    #[error("too much is waiting to be written")]
+    Overloaded,
+    /// Other work in the same commit failed in a way that undid all of it.
+    #[error("the commit was undone with other work in it")]
+    Undone,
+    /// Everybody's, of one commit.
+    #[error(transparent)]
+    Together(Arc<Fault>),
+}
+
+impl Fault {
+    /// Whether nothing of the transaction is left, or nobody knows what is.
+    pub(super) fn ends_the_transaction(&self) -> bool {
+        match self {
+            Self::Row(_) | Self::Taken(_) => false,
+            Self::Closed | Self::Overloaded | Self::Undone => true,
+            Self::Together(fault) => fault.ends_the_transaction(),
+            Self::Sql(cause) => match result_code(cause) {
+                Some(code) => !UNDOES_ITSELF.contains(&code),
+                None => !is_corrupt(cause),
+            },
+        }
+    }
+
+    fn is_corrupt(&self) -> bool {
+        match self {
+            Self::Row(_) | Self::Taken(_) => true,
+            Self::Sql(cause) => is_corrupt(cause),
+            Self::Closed | Self::Overloaded | Self::Undone => false,
+            Self::Together(fault) => fault.is_corrupt(),
+        }
+    }
 }
 
 impl From<Fault> for PortError {
     fn from(fault: Fault) -> Self {
-        match &fault {
-            Fault::Row(_) | Fault::Taken(_) => Self::corrupt(WHAT, fault),
-            Fault::Sql(cause) if is_corrupt(cause) => Self::corrupt(WHAT, fault),
-            Fault::Sql(_) | Fault::Closed => Self::unavailable(WHAT, fault),
-        }
+        if fault.is_corrupt() { Self::corrupt(WHAT, fault) } else { Self::unavailable(WHAT, fault) }
     }
 }
 
 /// Result codes of SQLite: <https://www.sqlite.org/rescode.html>
 const CORRUPT: u32 = 11;
 const NOT_A_DATABASE: u32 = 26;
+/// After these, SQLite has taken back the statement and nothing else: an error in it, a value that is too big, a
+/// constraint, a type, an argument (ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE).
+const UNDOES_ITSELF: [u32; 5] = [1, 18, 19, 20, 25];
 
 fn is_corrupt(cause: &sqlx::Error) -> bool {
     match cause {

@@ -2,21 +2,29 @@
 //!
 //! Work is handed over as a whole and answered when it is committed, so a caller that goes away cancels nothing half
 //! way: what it had handed over is done all the same. One writer is also all that SQLite can have at a time.
+//!
+//! Whatever waits when a commit is done goes into the next one, in the order in which it came: the disk is waited for
+//! once for all of it. Nothing waits for company. Work that fails is undone by itself, and the others do not notice;
+//! only what ends the transaction itself (a full disk, say) is everybody's failure.
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use regrant_domain::ports::PortError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
 use super::file;
 
-/// How much work may wait. Callers beyond it wait to hand theirs over.
-const WAITING: usize = 1024;
+/// How much work may wait. Who comes beyond it is told at once that the store is overloaded.
+const WAITING: usize = 4096;
+/// Most work in one commit.
+const TOGETHER: usize = 256;
 
 pub(super) type Working<'c, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'c>>;
 
@@ -47,7 +55,10 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let work = Handed { work: Some(work), outcome: None, reply };
-        self.messages.send(Message::Work(Box::new(work))).await.map_err(|_| Fault::Closed)?;
+        self.messages.try_send(Message::Work(Box::new(work))).map_err(|refused| match refused {
+            TrySendError::Full(_) => Fault::Overloaded,
+            TrySendError::Closed(_) => Fault::Closed,
+        })?;
         answer.await.map_err(|_| Fault::Closed)?.map_err(PortError::from)
     }
 
@@ -63,11 +74,21 @@ impl Writer {
 
 /// Work of any type: done first, answered after the commit.
 trait Work: Send {
-    /// Whether it is to be committed.
-    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> Pin<Box<dyn Future<Output = Ran> + Send + 'c>>;
 
     /// Answers the caller; `Err`: it could not be begun or committed.
     fn answer(self: Box<Self>, committed: Result<(), Fault>);
+}
+
+/// What came of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ran {
+    /// It is to be committed.
+    Well,
+    /// It is to be undone.
+    Badly,
+    /// It has taken the transaction with it.
+    Ruinously,
 }
 
 struct Handed<T, F> {
@@ -81,12 +102,14 @@ where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut SqliteConnection) -> Working<'c, T> + Send + 'static,
 {
-    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> Pin<Box<dyn Future<Output = Ran> + Send + 'c>> {
         Box::pin(async move {
-            if let Some(work) = self.work.take() {
-                self.outcome = Some(work(connection).await);
+            let Some(work) = self.work.take() else { return Ran::Badly };
+            match self.outcome.insert(work(connection).await) {
+                Ok(_) => Ran::Well,
+                Err(fault) if fault.ends_the_transaction() => Ran::Ruinously,
+                Err(_) => Ran::Badly,
             }
-            self.outcome.as_ref().is_some_and(Result::is_ok)
         })
     }
 
@@ -111,32 +134,52 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         while let Some(message) = self.inbox.recv().await {
-            match message {
-                // One commit for each. The place to commit everything that waits at once: drain the inbox here, run
-                // all of it between one BEGIN and COMMIT, answer all after it; and if one fails, roll back and run
-                // each by itself.
-                Message::Work(mut work) => {
-                    let committed = self.commit(&mut *work).await;
-                    work.answer(committed);
+            let (mut together, closed) = self.waiting(message);
+            if !together.is_empty() {
+                let committed = self.commit(&mut together).await.map_err(Arc::new);
+                for work in together {
+                    work.answer(committed.clone().map_err(Fault::Together));
                 }
-                Message::Close(closed) => {
-                    self.inbox.close();
-                    self.close().await;
-                    let _ = closed.send(());
-                    return;
-                }
+            }
+            if let Some(closed) = closed {
+                self.inbox.close();
+                self.close().await;
+                let _ = closed.send(());
+                return;
             }
         }
         self.close().await;
     }
 
-    async fn commit(&mut self, work: &mut dyn Work) -> Result<(), Fault> {
+    /// All work that waits, this first, up to the request to close.
+    fn waiting(&mut self, first: Message) -> (Vec<Box<dyn Work>>, Option<oneshot::Sender<()>>) {
+        let mut together = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Work(work) => together.push(work),
+                Message::Close(closed) => return (together, Some(closed)),
+            }
+            next = if together.len() < TOGETHER { self.inbox.try_recv().ok() } else { None };
+        }
+        (together, None)
+    }
+
+    async fn commit(&mut self, together: &mut [Box<dyn Work>]) -> Result<(), Fault> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => file::options(&self.path).connect().await?,
         };
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-        if work.run(&mut tx).await {
+        let committed = if let [work] = together {
+            work.run(&mut tx).await == Ran::Well
+        } else {
+            for work in together {
+                each(&mut tx, &mut **work).await?;
+            }
+            true
+        };
+        if committed {
             tx.commit().await?;
         } else {
             tx.rollback().await?;
@@ -152,3 +195,18 @@ impl Task {
         }
     }
 }
+
+/// Runs work of several within one transaction, so that it can be undone by itself.
+async fn each(tx: &mut SqliteConnection, work: &mut dyn Work) -> Result<(), Fault> {
+    let mut own = tx.begin().await?;
+    match work.run(&mut own).await {
+        Ran::Well => own.commit().await?,
+        Ran::Badly => own.rollback().await?,
+        Ran::Ruinously => return Err(Fault::Undone),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "writer_test.rs"]
+mod tests;

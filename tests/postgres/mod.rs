@@ -10,6 +10,7 @@ mod migrating;
 mod outages;
 mod space;
 mod starting;
+mod together;
 
 use regrant_adapters::outbound::postgres::{PostgresOptions, PostgresStore};
 use regrant_domain::ids::SessionId;

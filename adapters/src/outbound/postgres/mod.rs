@@ -7,14 +7,15 @@ use std::fmt;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use regrant_domain::ports::PortError;
+use regrant_domain::ports::{PortError, RotateOutcome, Rotation};
 use regrant_domain::time::Timestamp;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 mod errors;
 mod portable;
+mod rotations;
 mod rows;
 pub mod schema;
 mod sessions;
@@ -26,7 +27,9 @@ pub use start_checks::{Fault, Risk, UnknownRisk};
 
 use errors::WHAT;
 use schema::SchemaError;
-use work::Statement;
+use work::{Core, Statement};
+
+use super::together::Together;
 
 /// How to reach the database.
 #[derive(Clone)]
@@ -101,8 +104,9 @@ pub enum StartError {
 /// Users and sessions in Postgres. Cheap to clone; clones share one pool.
 #[derive(Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
-    statement_timeout: Duration,
+    core: Core,
+    /// Rotations that wait at the same time.
+    rotations: Together<Rotation, RotateOutcome>,
 }
 
 impl PostgresStore {
@@ -140,7 +144,7 @@ impl PostgresStore {
                 Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(session)).await.map(drop) })
             });
         let pool = pool.connect_with(connect).await.map_err(StartError::Unreachable)?;
-        let store = Self { pool, statement_timeout: options.statement_timeout };
+        let store = Self::on(Core { pool, statement_timeout: options.statement_timeout });
         match store.check(options).await {
             Ok(()) => Ok(store),
             Err(why) => {
@@ -150,8 +154,18 @@ impl PostgresStore {
         }
     }
 
+    fn on(core: Core) -> Self {
+        let shared = core.clone();
+        let rotations = Together::start(WHAT, rotations::BOUNDS, move |all| rotations::run(shared.clone(), all));
+        Self { core, rotations }
+    }
+
+    async fn run(&self, statement: Statement) -> Result<Vec<PgRow>, PortError> {
+        self.core.run(statement).await
+    }
+
     async fn check(&self, options: &PostgresOptions) -> Result<(), StartError> {
-        let mut connection = self.pool.acquire().await.map_err(StartError::Unreachable)?;
+        let mut connection = self.core.pool.acquire().await.map_err(StartError::Unreachable)?;
         start_checks::check(&mut connection, &options.allow).await?;
         schema::create_or_compare(options).await
     }
@@ -179,26 +193,28 @@ impl PostgresStore {
     /// Closes the connections, after the work under way. What is asked afterwards is answered with
     /// [`PortError::Unavailable`].
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.core.pool.close().await;
     }
 }
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresStore")
-            .field("connections", &self.pool.size())
-            .field("idle", &self.pool.num_idle())
+            .field("connections", &self.core.pool.size())
+            .field("idle", &self.core.pool.num_idle())
             .finish_non_exhaustive()
     }
 }
 
 /// What every statement relies on, whatever the server's, the database's or the role's defaults are. Locks are held for
 /// one statement only, so its time-out bounds the wait for them too. `synchronous_commit` is *not* set here: it is the
-/// operator's choice between kinds of "on", and "off" is refused by the start-up checks.
+/// operator's choice between kinds of "on", and "off" is refused by the start-up checks. Rows are joined one by one,
+/// which all our statements want, so that rotations that are done together lock their rows in the order in which
+/// they name them.
 fn session_settings(statement_timeout: Duration) -> String {
     format!(
         "SET default_transaction_isolation = 'read committed'; SET statement_timeout = {}; \
-         SET idle_in_transaction_session_timeout = '10s'",
+         SET idle_in_transaction_session_timeout = '10s'; SET enable_hashjoin = off; SET enable_mergejoin = off",
         statement_timeout.as_millis().max(1)
     )
 }

@@ -93,7 +93,7 @@ impl Portable for PostgresStore {
                 .bind(user.epoch.0)
                 .bind(rows::instant(user.created_at))
                 .bind(rows::instant(user.updated_at));
-            match self.run_raw(keep).await {
+            match self.core.run_raw(keep).await {
                 Ok(_) => {}
                 Err(error) if super::errors::has_code(&error, TAKEN) => left_out += 1,
                 Err(error) => return Err(super::errors::port_error(error)),

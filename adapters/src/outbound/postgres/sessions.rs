@@ -8,8 +8,8 @@
 use async_trait::async_trait;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
-    End, EndAll, EndOutcome, NewSession, OpenOutcome, PortError, RotateOutcome, Rotated, Rotation, SessionKey,
-    SessionRepository, Spends, Swept,
+    End, EndAll, EndOutcome, NewSession, OpenOutcome, PortError, RotateOutcome, Rotation, SessionKey,
+    SessionRepository, Swept,
 };
 use regrant_domain::session::Snapshot;
 use regrant_domain::time::Timestamp;
@@ -50,48 +50,6 @@ const FIND_BY_LOOKUP: &str = snapshots!("s.id = (SELECT session_id FROM refresh_
 const FIND_BY_ID: &str = snapshots!("s.id = $1");
 const LIST: &str = snapshots!("s.user_id = $1");
 pub(super) const SESSIONS_AFTER: &str = snapshots!("$1::uuid IS NULL OR s.id > $1 ORDER BY s.id LIMIT $2");
-
-/// One row, and no index: `check_at` moves only where a token is to expire *earlier* than was planned (when the operator
-/// has shortened the lifetime), which keeps the promise of the sweep.
-macro_rules! rotate {
-    ($recent:expr) => {
-        concat!(
-            "UPDATE refresh_tokens SET generation = $4, secret_hash = $5, recent = ",
-            $recent,
-            ", updated_at = $7, expires_at = LEAST($8, session_ends_at), check_at = LEAST(check_at, $8) \
-             WHERE token = $1 AND generation = $2 AND secret_hash = $3 AND revoked_at IS NULL AND expires_at > $7 \
-             AND session_ends_at > $7 RETURNING user_id, expires_at, session_ends_at"
-        )
-    };
-}
-
-/// The last 112 bytes of what was there and the new entry.
-macro_rules! appending {
-    () => {
-        "substring(recent || $6::bytea FROM greatest(octet_length(recent) + octet_length($6::bytea) - 111, 1))"
-    };
-}
-
-/// Where access tokens are kept, the pair's other half with it.
-macro_rules! rotate_pair {
-    ($recent:expr) => {
-        concat!(
-            "WITH rotated AS (",
-            rotate!($recent),
-            ", session_id), paired AS (
-                UPDATE sessions SET access_token = $9, access_token_expires_at = LEAST($10, rotated.session_ends_at),
-                                    refresh_token_expires_at = rotated.expires_at, updated_at = $7
-                FROM rotated WHERE sessions.id = rotated.session_id RETURNING id
-            )
-            SELECT user_id, expires_at, session_ends_at, (SELECT count(*) FROM paired) AS paired FROM rotated"
-        )
-    };
-}
-
-const ROTATE_APPENDING: &str = rotate!(appending!());
-const ROTATE_REPLACING: &str = rotate!("$6::bytea");
-const ROTATE_PAIR_APPENDING: &str = rotate_pair!(appending!());
-const ROTATE_PAIR_REPLACING: &str = rotate_pair!("$6::bytea");
 
 macro_rules! end {
     ($which:literal) => {
@@ -196,7 +154,7 @@ impl SessionRepository for PostgresStore {
             .bind(token.recent.to_bytes())
             .bind(token.access.map(|access| access.hash.as_bytes().to_vec()))
             .bind(token.access.map(|access| rows::instant(access.expires_at)));
-        match self.run_raw(open).await {
+        match self.core.run_raw(open).await {
             Ok(rows) if rows.is_empty() => Ok(OpenOutcome::NoSuchUser),
             Ok(_) => Ok(OpenOutcome::Opened),
             Err(error) if has_code(&error, NO_SUCH_ROW) => Ok(OpenOutcome::NoSuchUser),
@@ -213,32 +171,7 @@ impl SessionRepository for PostgresStore {
     }
 
     async fn rotate(&self, rotation: Rotation) -> Result<RotateOutcome, PortError> {
-        let (sql, recent) = match (&rotation.spends, rotation.access) {
-            (Spends::Append(spent), None) => (ROTATE_APPENDING, spent.to_bytes().to_vec()),
-            (Spends::Append(spent), Some(_)) => (ROTATE_PAIR_APPENDING, spent.to_bytes().to_vec()),
-            (Spends::Replace(recent), None) => (ROTATE_REPLACING, recent.to_bytes()),
-            (Spends::Replace(recent), Some(_)) => (ROTATE_PAIR_REPLACING, recent.to_bytes()),
-        };
-        let rotate = Statement::write(sql)
-            .bind(rotation.lookup.as_str())
-            .bind(i64::from(rotation.from.generation.0))
-            .bind(rotation.from.hash.as_bytes().as_slice())
-            .bind(i64::from(rotation.to.generation.0))
-            .bind(rotation.to.hash.as_bytes().as_slice())
-            .bind(recent)
-            .bind(rows::instant(rotation.now))
-            .bind(rows::instant(rotation.idle_expires_at));
-        let rotate = match rotation.access {
-            Some(access) => rotate.bind(access.hash.as_bytes().as_slice()).bind(rows::instant(access.expires_at)),
-            None => rotate,
-        };
-        let rows = self.run(rotate).await?;
-        let Some(row) = rows.first() else { return Ok(RotateOutcome::NotCurrent) };
-        Ok(RotateOutcome::Rotated(Rotated {
-            user: UserId::from(rows::get::<Uuid>(row, "user_id")?),
-            expires_at: rows::timestamp(row, "expires_at")?,
-            ends_at: rows::timestamp(row, "session_ends_at")?,
-        }))
+        self.rotations.run(rotation).await
     }
 
     async fn end(&self, end: End) -> Result<EndOutcome, PortError> {

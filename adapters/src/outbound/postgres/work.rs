@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use regrant_domain::ports::PortError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::{PgArguments, PgPool, PgRow};
 use sqlx::{Arguments as _, Encode, Postgres, Type};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::PostgresStore;
 use super::errors::{Failure, failure, leaves_connection_usable, port_error};
 
 /// How much longer than the server's own time-out the client waits for an answer, before it takes the server for gone.
@@ -46,7 +45,14 @@ impl Statement {
     }
 }
 
-impl PostgresStore {
+/// The connections, and how statements are run on them. Clones share them.
+#[derive(Clone)]
+pub(super) struct Core {
+    pub(super) pool: PgPool,
+    pub(super) statement_timeout: Duration,
+}
+
+impl Core {
     /// Runs it. The work goes on when the caller goes away: a statement that was sent is heard out, and its connection
     /// goes back to the pool clean.
     pub(super) async fn run(&self, statement: Statement) -> Result<Vec<PgRow>, PortError> {

@@ -53,7 +53,7 @@ fn seal<const NAMED: usize>(
     tag.copy_from_slice(&key.tag(&[purpose.0, sealed]));
     // All of it at once: a string that grows leaves copies of the secret behind.
     let mut text = String::with_capacity(TEXT_LEN);
-    URL_SAFE_NO_PAD.encode_string(&*bytes, &mut text);
+    URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
     Some(TokenText::new(text))
 }
 

@@ -65,7 +65,7 @@ mod testing {
             session: SessionId::from_bytes(std::array::from_fn(|i| fill.wrapping_add(u8::try_from(i).expect("small")))),
             generation: Generation(0x0102_0304),
             secret: Secret::new(vec![fill; Secret::LEN]),
-            lifetime: if fill % 2 == 0 { Lifetime::Usual } else { Lifetime::Remembered },
+            lifetime: if fill.is_multiple_of(2) { Lifetime::Usual } else { Lifetime::Remembered },
             key: TokenKeyId(key),
             expires_at: None,
         }

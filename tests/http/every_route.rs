@@ -24,7 +24,7 @@ pub(crate) struct Route {
 }
 
 /// Every route.
-pub(crate) const ROUTES: [Route; 13] = [
+pub(crate) const ROUTES: [Route; 14] = [
     Route { method: Method::GET, path: "/healthz", needs: Needs::Nothing, status: 200 },
     Route { method: Method::GET, path: "/readyz", needs: Needs::Nothing, status: 200 },
     Route { method: Method::POST, path: "/api/users", needs: Needs::Nothing, status: 201 },
@@ -37,6 +37,7 @@ pub(crate) const ROUTES: [Route; 13] = [
     Route { method: Method::GET, path: "/api/sessions", needs: Needs::Access, status: 200 },
     Route { method: Method::DELETE, path: "/api/sessions", needs: Needs::Access, status: 204 },
     Route { method: Method::DELETE, path: "/api/sessions/{id}", needs: Needs::Access, status: 204 },
+    Route { method: Method::GET, path: "/api/sessions/{id}/history", needs: Needs::Access, status: 200 },
     Route { method: Method::GET, path: "/api/sessions?live=true", needs: Needs::Access, status: 200 },
 ];
 

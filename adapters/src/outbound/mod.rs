@@ -3,6 +3,7 @@
 pub mod events;
 pub mod jwt;
 pub mod memory;
+pub mod no_history;
 pub mod passwords;
 pub mod postgres;
 pub mod private_file;
@@ -10,5 +11,6 @@ pub mod redis;
 pub mod sql;
 pub mod sqlite;
 pub mod system;
+pub mod tasks;
 pub mod token_codec;
 pub mod token_keys;

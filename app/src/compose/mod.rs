@@ -13,11 +13,12 @@ use regrant_adapters::outbound::events::LogEvents;
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtOptions, SigningKey};
 use regrant_adapters::outbound::passwords::Argon2Passwords;
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
+use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
 use regrant_domain::ports::{Ids as _, TokenCodec};
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
-use regrant_domain::usecases::sweep::Sweep;
+use regrant_domain::usecases::sweep::{Retention, Sweep};
 use regrant_domain::usecases::{Ports, UseCases};
 
 pub use clock::ClockFollower;
@@ -71,8 +72,8 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
     match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
         Ok(ports) => Ok(App {
             use_cases: UseCases::new(&ports, &settings.policies),
-            sweep: Sweep::new(ports.clone(), settings.sweep.retention),
-            explain: Explain::new(ports, settings.policies.refresh),
+            sweep: Sweep::new(ports.clone(), retention(settings)),
+            explain: Explain::new(ports, settings.policies.refresh, settings.policies.history),
             made,
             store,
             follower,
@@ -110,6 +111,10 @@ pub fn came_from(request: &mut Request, ip: IpAddr) {
     request.extensions_mut().insert(Peer(ip));
 }
 
+fn retention(settings: &Settings) -> Retention {
+    Retention { sessions: settings.sweep.retention, history: settings.history_retention() }
+}
+
 fn ports(
     settings: &Settings,
     store: &store::Open,
@@ -135,6 +140,8 @@ fn ports(
         ids: Arc::new(OsIds::new()),
         randomness,
         events: Arc::new(LogEvents),
+        history: store.history(!settings.history_retention().is_zero()),
+        background: Arc::new(Tasks::default()),
     })
 }
 

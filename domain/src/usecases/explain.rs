@@ -1,8 +1,10 @@
 //! What is this refresh token, and what would a refresh answer? Changes nothing.
 
 use super::Ports;
+use super::history;
 use crate::decide::{Asked, Decision, Rules, decide};
-use crate::policy::RefreshPolicy;
+use crate::history::Entry;
+use crate::policy::{HistoryPolicy, RefreshPolicy};
 use crate::ports::{PortError, SessionKey};
 use crate::reason::{EndReason, Refusal};
 use crate::refresh_token::{Generation, Presented, RetryKey};
@@ -14,6 +16,7 @@ use crate::time::Timestamp;
 pub struct Explain {
     ports: Ports,
     policy: RefreshPolicy,
+    history: HistoryPolicy,
 }
 
 /// What is known of a token.
@@ -36,6 +39,8 @@ pub struct Explanation {
     pub would: Would,
     /// As of when.
     pub at: Timestamp,
+    /// What happened to the session, the latest last.
+    pub history: Vec<Entry>,
 }
 
 /// What a refresh would come to, by the rules of [`decide`](fn@crate::decide::decide).
@@ -58,9 +63,9 @@ pub enum Would {
 }
 
 impl Explain {
-    /// With these ports and policy.
-    pub fn new(ports: Ports, policy: RefreshPolicy) -> Self {
-        Self { ports, policy }
+    /// With these ports and policies.
+    pub fn new(ports: Ports, policy: RefreshPolicy, history: HistoryPolicy) -> Self {
+        Self { ports, policy, history }
     }
 
     /// Runs it.
@@ -86,6 +91,15 @@ impl Explain {
             Decision::Refuse(why) => Would::Refuse(why),
             Decision::End(reason) => Would::End(reason),
         };
-        Ok(Explained::Token(Box::new(Explanation { generation, snapshot, would, at })))
+        let session = match &presented {
+            Presented::Chained(token) => Some(token.session),
+            Presented::Bare(_) => snapshot.as_ref().map(|snapshot| snapshot.session.id),
+        };
+        let since = at.minus(self.history.retention);
+        let history = match session {
+            Some(session) => history::complete(&self.ports, session, snapshot.as_ref(), since).await?,
+            None => Vec::new(),
+        };
+        Ok(Explained::Token(Box::new(Explanation { generation, snapshot, would, at, history })))
     }
 }

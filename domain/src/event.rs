@@ -78,4 +78,9 @@ pub enum Event {
         /// Whose.
         user: UserId,
     },
+    /// Something happened, and the history that it belongs to could not be written or completed.
+    HistoryLost {
+        /// Why, for the log.
+        why: String,
+    },
 }

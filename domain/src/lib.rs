@@ -8,6 +8,7 @@
 pub mod access_token;
 pub mod decide;
 pub mod event;
+pub mod history;
 pub mod ids;
 pub mod policy;
 #[expect(clippy::missing_errors_doc, reason = "the variants of PortError say it once for every port")]

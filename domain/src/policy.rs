@@ -109,6 +109,13 @@ pub struct KeptAccessPolicy {
     pub grace: Duration,
 }
 
+/// What is told of a session's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryPolicy {
+    /// For how long an entry is told, and kept.
+    pub retention: Duration,
+}
+
 /// What passwords are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordPolicy {

@@ -3,9 +3,12 @@
 
 use async_trait::async_trait;
 
+pub use self::background::{Background, Work};
+pub use self::history::HistoryRepository;
 pub use crate::event::Event;
 
 use crate::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken, KeptAccess};
+use crate::history::Origin;
 use crate::ids::{AccessTokenId, SessionId, UserId};
 use crate::reason::EndReason;
 use crate::refresh_token::{Held, LookupKey, Presented, Recent, RefreshToken, Spent, TokenState};
@@ -14,6 +17,11 @@ use crate::session::{Session, Snapshot};
 use crate::time::Timestamp;
 use crate::token_key::TokenKeyRing;
 use crate::user::{Email, Password, PasswordHash, User};
+
+mod background;
+mod history;
+#[cfg(any(test, feature = "testing"))]
+pub use self::{background::MockBackground, history::MockHistoryRepository};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -211,10 +219,10 @@ pub struct EndAll {
     pub at: Timestamp,
 }
 
-/// Answer of [`SessionRepository::sweep`].
+/// Answer of [`SessionRepository::sweep`] and [`HistoryRepository::sweep`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
-    /// How many sessions were removed.
+    /// How many were removed.
     pub removed: u64,
     /// Whether nothing is left to remove.
     pub done: bool,
@@ -409,9 +417,9 @@ pub trait Randomness: Send + Sync {
     fn secret(&self, len: usize) -> Result<Secret, PortError>;
 }
 
-/// Where it is told what happened: logs, metrics, history. Telling never fails and never holds a request up.
+/// Where it is told what happened: logs, metrics. Telling never fails and never holds a request up.
 #[cfg_attr(any(test, feature = "testing"), mockall::automock)]
 pub trait Events: Send + Sync {
-    /// Tells one.
-    fn record(&self, event: Event);
+    /// Tells one, and which request it was.
+    fn record(&self, event: Event, from: &Origin);
 }

@@ -1,5 +1,6 @@
 //! Sessions: one signed-in device each.
 
+use crate::history::Origin;
 use crate::ids::{SessionId, UserId};
 use crate::reason::{EndReason, Refusal};
 use crate::refresh_token::{LookupKey, TokenState};
@@ -63,6 +64,11 @@ impl Device {
     pub const MAX_LABEL: usize = 100;
     /// Longest user agent that is kept, in bytes.
     pub const MAX_USER_AGENT: usize = 256;
+
+    /// Where the sign-in came from.
+    pub fn origin(&self) -> Origin {
+        Origin { user_agent: self.user_agent.clone(), ip: self.ip.clone() }
+    }
 }
 
 /// A session and the state of its refresh token, as they were at one moment.

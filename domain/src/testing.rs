@@ -3,10 +3,12 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use crate::history::Origin;
 use crate::ids::{AccessTokenId, SessionId, UserId};
-use crate::ports::{Clock, Event, Events, Ids, PortError, Randomness};
+use crate::ports::{Background, Clock, Event, Events, Ids, PortError, Randomness, Work};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -74,17 +76,32 @@ impl Randomness for Counting {
 
 /// Keeps what it is told.
 #[derive(Debug, Default)]
-pub struct RecordedEvents(Mutex<Vec<Event>>);
+pub struct RecordedEvents(Mutex<Vec<(Event, Origin)>>);
 
 impl RecordedEvents {
     /// Everything told since the last call.
     pub fn take(&self) -> Vec<Event> {
+        self.take_with_origins().into_iter().map(|(event, _)| event).collect()
+    }
+
+    /// The same, and which requests it was.
+    pub fn take_with_origins(&self) -> Vec<(Event, Origin)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 
 impl Events for RecordedEvents {
-    fn record(&self, event: Event) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+    fn record(&self, event: Event, from: &Origin) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((event, from.clone()));
+    }
+}
+
+/// Completes work at once, where it waits for nothing, as with a store in memory; leaves out any other.
+#[derive(Debug, Default)]
+pub struct AtOnce;
+
+impl Background for AtOnce {
+    fn begin(&self, mut work: Work) -> bool {
+        work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 }

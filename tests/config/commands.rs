@@ -1,5 +1,8 @@
 //! The commands beside serving.
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
 use super::process::{Place, member, request, sign_in};
 
 #[test]
@@ -118,6 +121,11 @@ fn explain_tells_what_a_refresh_would_answer_and_changes_nothing() {
     for part in ["generation     1", "state          ended at 20", "a refresh      refuse signed_out", "signed out."] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let history: Vec<_> = text.lines().filter(|line| line.starts_with("history        20")).collect();
+    assert!(history.len() == 2 && history[0].ends_with("Z opened, from 127.0.0.1"), "{text}");
+    assert!(history[1].ends_with("Z ended signed_out, from 127.0.0.1"), "{text}");
+    let whats = told["history"].as_array().unwrap().iter().map(|entry| entry["what"].as_str().unwrap());
+    assert_eq!(whats.collect::<Vec<_>>(), ["opened", "ended"]);
     let secret = second.split('.').next().unwrap();
     assert!(!text.contains(secret), "the token is not printed");
 }
@@ -149,4 +157,30 @@ fn explain_refuses_what_is_no_token() {
     );
     let told = place.refused(&["explain"], 1);
     assert!(told.contains("it is empty") && told.contains("regrant explain"), "{told}");
+}
+
+async fn rows_of_history(place: &Place) -> i64 {
+    let options = SqliteConnectOptions::new().filename(place.path("data/regrant.db"));
+    let mut connection = options.connect().await.unwrap();
+    let count = sqlx::query_scalar("SELECT count(*) FROM history").fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    count
+}
+
+#[tokio::test]
+async fn history_is_kept_only_where_it_is_wanted_and_what_was_kept_before_is_swept() {
+    let place = Place::new();
+    place.write("without.toml", "[history]\nretention = \"0s\"\n[sweep]\nevery = \"0s\"\n");
+    for args in [&[][..], &["--config", "without.toml"]] {
+        let serving = place.serve(args);
+        let token = sign_in(serving.addr);
+        assert_eq!(request(serving.addr, "POST", "/api/revoke", Some(&token), "").0, 204);
+        serving.stop();
+        assert_eq!(rows_of_history(&place).await, 2, "{args:?}");
+        // What the session's own record says is told all the same.
+        let text = place.run_with(&[args, &["explain"]].concat(), &[], &token).out;
+        assert!(text.contains("Z opened, from 127.0.0.1\n") && text.contains("Z ended signed_out"), "{text}");
+    }
+    assert_eq!(place.run(&["sweep", "--config", "without.toml"]).code, 0);
+    assert_eq!(rows_of_history(&place).await, 0);
 }

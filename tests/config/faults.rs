@@ -84,6 +84,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("password.hash_queue", "0.5", "found the number 0.5", "a whole number"),
     ("keys.signing_key", "\"token.key\"", "are one file", "two files"),
     ("keys.token_key", "\"access-es256.pem\"", "are one file", "two files"),
+    ("history.retention", "\"3651d\"", "is too long", "from 0s to 3650d"),
     ("sweep.every", "\"8d\"", "is too long", "from 0s to 7d"),
     ("sweep.retention", "\"x\"", "does not begin with a number", "from 0s to 3650d"),
     ("log.level", "\"loud\"", "is not known", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),

@@ -22,6 +22,7 @@ fn without_any_source_the_built_in_values_are_those_of_the_design() {
     assert_eq!(settings.policies.password.min_length, 8);
     assert_eq!(settings.sweep.every, Some(Duration::from_mins(10)));
     assert_eq!(settings.sweep.retention, 30 * day);
+    assert_eq!(settings.history_retention(), 90 * day);
     assert_eq!(settings.keys.signing_key.path, std::path::Path::new("./data/access-es256.pem"));
     assert_eq!(settings.keys.token_key.path, std::path::Path::new("./data/token.key"));
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use regrant_domain::access_token::KeptAccess;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
-    AddUserOutcome, NewSession, OpenOutcome, Portable, Rotation, SessionKey, SessionRepository, Spends, UserRepository,
+    AddUserOutcome, HistoryRepository, NewSession, OpenOutcome, Portable, Rotation, SessionKey, SessionRepository,
+    Spends, UserRepository,
 };
 use regrant_domain::refresh_token::{Generation, Held, LookupKey, Recent, RetryKey, RetryKeyHash, Spent, TokenState};
 use regrant_domain::secret::SecretHash;
@@ -30,6 +31,12 @@ pub(crate) struct Bench {
     pub(crate) shares_users: bool,
     /// A second handle to the same sessions, as another process would have it; where there is none, the first again.
     pub(crate) other: Arc<dyn SessionRepository>,
+    /// Where histories are kept: with the sessions.
+    pub(crate) history: Arc<dyn HistoryRepository>,
+    /// A second handle to them.
+    pub(crate) other_history: Arc<dyn HistoryRepository>,
+    /// Whether old history goes by itself, after a while, and is not swept.
+    pub(crate) forgets_history_by_itself: bool,
     /// The store of the sessions, as an operator carries it elsewhere.
     pub(crate) sessions_out: Arc<dyn Portable>,
     /// The store of the users, as an operator carries it elsewhere.
@@ -40,7 +47,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// One store that keeps sessions and users.
-    pub(crate) fn of<S: SessionRepository + UserRepository + Portable + 'static>(store: S) -> Self {
+    pub(crate) fn of<S: SessionRepository + UserRepository + HistoryRepository + Portable + 'static>(store: S) -> Self {
         let store = Arc::new(store);
         let mut bench = Self::of_two(store.clone(), store);
         bench.shares_users = true;
@@ -50,7 +57,7 @@ impl Bench {
     /// Sessions in one store, users in another.
     pub(crate) fn of_two<S, U>(sessions: Arc<S>, users: Arc<U>) -> Self
     where
-        S: SessionRepository + Portable + 'static,
+        S: SessionRepository + HistoryRepository + Portable + 'static,
         U: UserRepository + Portable + 'static,
     {
         Self {
@@ -58,6 +65,9 @@ impl Bench {
             sessions: sessions.clone(),
             users: users.clone(),
             shares_users: false,
+            history: sessions.clone(),
+            other_history: sessions.clone(),
+            forgets_history_by_itself: false,
             sessions_out: sessions,
             users_out: users,
             keep: Box::new(()),
@@ -65,8 +75,16 @@ impl Bench {
     }
 
     /// With a second handle to the same sessions.
-    pub(crate) fn with_other(mut self, other: impl SessionRepository + 'static) -> Self {
-        self.other = Arc::new(other);
+    pub(crate) fn with_other(mut self, other: impl SessionRepository + HistoryRepository + 'static) -> Self {
+        let other = Arc::new(other);
+        self.other = other.clone();
+        self.other_history = other;
+        self
+    }
+
+    /// Of a store that forgets old history by itself.
+    pub(crate) fn forgetting_history_by_itself(mut self) -> Self {
+        self.forgets_history_by_itself = true;
         self
     }
 

@@ -13,6 +13,7 @@
 pub(crate) mod bench;
 mod carrying;
 pub(crate) mod ending;
+mod history;
 mod opening;
 mod pairs;
 mod racing;
@@ -100,6 +101,15 @@ macro_rules! contract {
                     carrying_in_never_takes_a_generation_back_or_brings_a_session_to_life,
                     a_session_without_its_user_is_left_out_where_the_store_keeps_both,
                     users_are_carried_in_and_an_address_stays_its_owners;
+                history:
+                    an_entry_comes_back_equal_and_appended_again_is_one,
+                    a_session_and_an_account_have_histories_of_their_own,
+                    of_each_kind_the_latest_are_kept_and_none_pushes_another_out,
+                    entries_that_are_appended_at_once_are_all_kept,
+                    a_history_outlives_its_session,
+                    forgetting_a_users_history_leaves_no_trace_of_it_and_others_alone,
+                    a_deleted_user_takes_the_history_along_where_the_store_keeps_both,
+                    old_history_is_swept_in_batches_and_the_rest_is_kept;
                 users:
                     an_added_user_is_found_by_id_and_by_address_with_every_field_equal,
                     a_user_who_is_not_there_is_not_found,
@@ -162,7 +172,11 @@ async fn redis(name: &str, url: fn() -> String) -> Option<Bench> {
     let options = RedisOptions::new(url());
     let sessions = std::sync::Arc::new(RedisStore::connect(&options).await.unwrap());
     let other = RedisStore::connect(&options).await.unwrap();
-    Some(Bench::of_two(sessions, std::sync::Arc::new(MemoryStore::default())).with_other(other))
+    Some(
+        Bench::of_two(sessions, std::sync::Arc::new(MemoryStore::default()))
+            .with_other(other)
+            .forgetting_history_by_itself(),
+    )
 }
 
 async fn sqlite_store() -> Bench {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regrant_adapters::inbound::http::router;
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
+use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::LabelledCodec;
 use regrant_domain::ports::{Event, SessionKey};
 use regrant_domain::refresh_token::Presented;
@@ -57,6 +58,8 @@ impl Fleet {
                 ids: Arc::new(OsIds::new()),
                 randomness: Arc::new(OsRandomness),
                 events: events.clone(),
+                history: handle.history,
+                background: Arc::new(Tasks::default()),
             };
             let mut plan = Plan { policies: policies(), ports, options: options() };
             change(at, &mut plan);

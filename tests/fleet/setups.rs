@@ -9,7 +9,7 @@ use regrant_adapters::outbound::postgres::{PostgresOptions, PostgresStore};
 use regrant_adapters::outbound::redis::{RedisOptions, RedisStore};
 use regrant_adapters::outbound::sqlite::SqliteStore;
 use regrant_adapters::outbound::system::system_now;
-use regrant_domain::ports::{PortError, SessionRepository, UserRepository};
+use regrant_domain::ports::{HistoryRepository, PortError, SessionRepository, UserRepository};
 use regrant_domain::time::Timestamp;
 
 use crate::contract::bench::random;
@@ -33,6 +33,7 @@ pub(crate) enum Store {
 pub(super) struct Handle {
     pub(super) sessions: Arc<dyn SessionRepository>,
     pub(super) users: Arc<dyn UserRepository>,
+    pub(super) history: Arc<dyn HistoryRepository>,
     pub(super) time: Arc<dyn StoreTime>,
 }
 
@@ -120,8 +121,12 @@ impl Store {
 }
 
 /// What one process keeps to itself.
-fn one<S: SessionRepository + UserRepository + 'static>(store: Arc<S>, keep: impl Any + Send + Sync) -> Deployment {
-    let handle = Handle { sessions: store.clone(), users: store, time: Arc::new(OfThisMachine) };
+fn one<S: SessionRepository + UserRepository + HistoryRepository + 'static>(
+    store: Arc<S>,
+    keep: impl Any + Send + Sync,
+) -> Deployment {
+    let handle =
+        Handle { sessions: store.clone(), history: store.clone(), users: store, time: Arc::new(OfThisMachine) };
     Deployment { handles: vec![handle], database: None, keep: Box::new(keep) }
 }
 
@@ -130,7 +135,7 @@ pub(super) async fn postgres(options: PostgresOptions) -> Deployment {
     let mut handles = Vec::new();
     for _ in 0..2 {
         let store = Arc::new(PostgresStore::connect(&options).await.unwrap());
-        handles.push(Handle { sessions: store.clone(), users: store.clone(), time: store });
+        handles.push(Handle { sessions: store.clone(), history: store.clone(), users: store.clone(), time: store });
     }
     Deployment { handles, database: Some(options.url), keep: Box::new(()) }
 }
@@ -152,7 +157,7 @@ async fn redis<U: UserRepository + 'static>(
     let mut handles = Vec::new();
     for users in users {
         let store = Arc::new(RedisStore::connect(&options).await.unwrap());
-        handles.push(Handle { sessions: store.clone(), users, time: store });
+        handles.push(Handle { sessions: store.clone(), history: store.clone(), users, time: store });
     }
     Deployment { handles, database: None, keep: Box::new(keep) }
 }

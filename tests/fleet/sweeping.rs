@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use regrant_adapters::outbound::system::system_now;
 use regrant_domain::ports::{NewSession, OpenOutcome};
-use regrant_domain::usecases::sweep::Sweep;
+use regrant_domain::usecases::sweep::{Retention, Sweep};
 
 use super::{Fleet, Store, a_while, crowd, scaled, tell};
 use crate::contract::bench::{a_session, by_lookup};
@@ -62,7 +62,7 @@ pub(super) async fn a_sweep_beside_refreshes_disturbs_none(store: Store) {
     while refreshes.load(Ordering::Relaxed) == 0 && !refreshing.is_finished() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let sweep = Sweep::new(fleet.instances()[0].ports.clone(), RETENTION);
+    let sweep = Sweep::new(fleet.instances()[0].ports.clone(), Retention { sessions: RETENTION, history: RETENTION });
     let mut removed = 0;
     loop {
         let batch = sweep.batch().await.unwrap();

@@ -24,7 +24,7 @@ pub(crate) struct Route {
 }
 
 /// Every route.
-pub(crate) const ROUTES: [Route; 14] = [
+pub(crate) const ROUTES: [Route; 15] = [
     Route { method: Method::GET, path: "/healthz", needs: Needs::Nothing, status: 200 },
     Route { method: Method::GET, path: "/readyz", needs: Needs::Nothing, status: 200 },
     Route { method: Method::GET, path: "/.well-known/jwks.json", needs: Needs::Nothing, status: 200 },
@@ -38,6 +38,7 @@ pub(crate) const ROUTES: [Route; 14] = [
     Route { method: Method::GET, path: "/api/sessions", needs: Needs::Access, status: 200 },
     Route { method: Method::DELETE, path: "/api/sessions", needs: Needs::Access, status: 204 },
     Route { method: Method::DELETE, path: "/api/sessions/{id}", needs: Needs::Access, status: 204 },
+    Route { method: Method::GET, path: "/api/sessions/{id}/history", needs: Needs::Access, status: 200 },
     Route { method: Method::GET, path: "/api/sessions?live=true", needs: Needs::Access, status: 200 },
 ];
 

@@ -7,6 +7,7 @@ mod bearer;
 mod bodies;
 mod every_route;
 mod every_store;
+mod history;
 mod network;
 mod outages;
 mod refreshing;

@@ -38,8 +38,10 @@ async fn tables(path: &Path) -> Vec<String> {
     names
 }
 
-fn applied(statuses: &[regrant_adapters::outbound::sql::MigrationStatus]) -> Vec<bool> {
-    statuses.iter().map(|status| status.applied).collect()
+/// Whether all are applied, or none is.
+fn applied(statuses: &[regrant_adapters::outbound::sql::MigrationStatus]) -> Option<bool> {
+    let first = statuses.first()?.applied;
+    statuses.iter().all(|status| status.applied == first).then_some(first)
 }
 
 /// A user with a session that has been refreshed once.
@@ -56,21 +58,21 @@ async fn fill(store: &SqliteStore) -> (regrant_domain::user::User, regrant_domai
 #[tokio::test]
 async fn an_empty_database_goes_up_and_down_and_up() {
     let (_folder, path) = a_path();
-    assert_eq!(applied(&schema::status(&path).await.unwrap()), [false]);
+    assert_eq!(applied(&schema::status(&path).await.unwrap()), Some(false));
     assert!(!path.exists(), "asking makes no file");
-    assert_eq!(applied(&schema::down(&path, 1).await.unwrap()), [false]);
+    assert_eq!(applied(&schema::down(&path, 99).await.unwrap()), Some(false));
     assert!(!path.exists());
 
     for _ in 0..3 {
-        assert_eq!(applied(&schema::up(&path, None).await.unwrap()), [true]);
-        assert_eq!(applied(&schema::up(&path, None).await.unwrap()), [true], "twice is once");
-        assert_eq!(applied(&schema::status(&path).await.unwrap()), [true]);
-        assert_eq!(tables(&path).await, ["_sqlx_migrations", "refresh_tokens", "sessions", "users"]);
+        assert_eq!(applied(&schema::up(&path, None).await.unwrap()), Some(true));
+        assert_eq!(applied(&schema::up(&path, None).await.unwrap()), Some(true), "twice is once");
+        assert_eq!(applied(&schema::status(&path).await.unwrap()), Some(true));
+        assert_eq!(tables(&path).await, ["_sqlx_migrations", "history", "refresh_tokens", "sessions", "users"]);
 
-        assert_eq!(applied(&schema::down(&path, 1).await.unwrap()), [false]);
+        assert_eq!(applied(&schema::down(&path, 99).await.unwrap()), Some(false));
         assert_eq!(tables(&path).await, [""; 0]);
-        assert_eq!(applied(&schema::down(&path, 7).await.unwrap()), [false]);
-        assert_eq!(applied(&schema::status(&path).await.unwrap()), [false]);
+        assert_eq!(applied(&schema::down(&path, 100).await.unwrap()), Some(false));
+        assert_eq!(applied(&schema::status(&path).await.unwrap()), Some(false));
     }
 }
 
@@ -85,19 +87,38 @@ async fn a_database_with_rows_goes_down_and_comes_up_empty_and_in_order() {
 
     schema::down(&path, u32::MAX).await.unwrap();
     assert_eq!(tables(&path).await, [""; 0]);
-    schema::up(&path, Some(1)).await.unwrap();
+    schema::up(&path, None).await.unwrap();
     let store = SqliteStore::open(&path).await.unwrap();
     assert!(store.is_empty().await.unwrap());
     fill(&store).await;
 }
 
 #[tokio::test]
+async fn each_migration_goes_down_by_itself_and_up_again_and_leaves_the_others_rows_alone() {
+    let (_folder, path) = a_path();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let (user, session) = fill(&store).await;
+    store.close().await;
+    let all = schema::status(&path).await.unwrap();
+    for left in (1..all.len()).rev() {
+        let now = schema::down(&path, 1).await.unwrap();
+        assert_eq!(now.iter().filter(|one| one.applied).count(), left);
+        assert!(now[..left].iter().all(|one| one.applied), "the last one goes");
+    }
+    assert_eq!(applied(&schema::up(&path, None).await.unwrap()), Some(true));
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(UserRepository::find(&store, user.id).await.unwrap(), Some(user));
+    let key = SessionKey::Id(session.session.id);
+    assert_eq!(SessionRepository::find(&store, &key).await.unwrap(), Some(session));
+}
+
+#[tokio::test]
 async fn going_up_to_nothing_or_down_by_nothing_changes_nothing() {
     let (_folder, path) = a_path();
-    assert_eq!(applied(&schema::up(&path, Some(0)).await.unwrap()), [false]);
+    assert_eq!(applied(&schema::up(&path, Some(0)).await.unwrap()), Some(false));
     schema::up(&path, None).await.unwrap();
-    assert_eq!(applied(&schema::down(&path, 0).await.unwrap()), [true]);
-    assert_eq!(tables(&path).await.len(), 4);
+    assert_eq!(applied(&schema::down(&path, 0).await.unwrap()), Some(true));
+    assert_eq!(tables(&path).await.len(), 5);
 }
 
 #[tokio::test]
@@ -129,13 +150,13 @@ async fn a_schema_that_is_behind_or_ahead_is_told_and_left_alone() {
         schema::up(&path, None).await.map(drop),
         schema::down(&path, 1).await.map(drop),
     ] {
-        assert!(matches!(told, Err(StartError::SchemaAhead { have: 9999, want: 1, .. })), "{told:?}");
+        assert!(matches!(told, Err(StartError::SchemaAhead { have: 9999, .. })), "{told:?}");
     }
-    assert_eq!(applied(&schema::status(&path).await.unwrap()), [true, true], "its own status can be asked");
+    assert_eq!(applied(&schema::status(&path).await.unwrap()), Some(true), "its own status can be asked");
 
     run(&path, "DELETE FROM _sqlx_migrations").await;
     let told = SqliteStore::open(&path).await.unwrap_err();
-    assert!(matches!(told, StartError::SchemaBehind { have: 0, want: 1, .. }), "{told:?}");
+    assert!(matches!(told, StartError::SchemaBehind { have: 0, .. }), "{told:?}");
     assert!(told.to_string().contains("regrant migrate up"), "{told}");
 }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use regrant_adapters::outbound::postgres::PostgresStore;
+use regrant_domain::history::{Entry, Origin, What};
 use regrant_domain::ids::UserId;
 use regrant_domain::ports::{EndAll, OpenOutcome, SessionKey, SessionRepository as _, UserRepository as _};
 use regrant_domain::reason::EndReason;
 use regrant_domain::session::Snapshot;
+use regrant_domain::time::Timestamp;
 use sqlx::Row as _;
 
 use super::{an_end, connect, database, look};
@@ -37,7 +39,7 @@ async fn one(store: &PostgresStore, users: &[std::sync::Mutex<UserId>], number: 
     let place = choose(USERS);
     let user = *users[place].lock().unwrap();
     let at = minutes(number);
-    match random::<1>()[0] % 16 {
+    match random::<1>()[0] % 20 {
         0..4 => {
             let mut new = a_session(user);
             // Some have expired long ago, for the sweep.
@@ -72,10 +74,28 @@ async fn one(store: &PostgresStore, users: &[std::sync::Mutex<UserId>], number: 
             store.sweep(OPENED, 5).await.unwrap();
         }
         14 => store.forget_all(user).await.unwrap(),
+        15..19 => with_history(store, user, at).await,
         _ => {
             store.delete(user).await.unwrap();
             let next = a_new_user(store).await;
             *users[place].lock().unwrap() = next;
+        }
+    }
+}
+
+/// Its methods by their full names, as sessions have some of the same.
+async fn with_history(store: &PostgresStore, user: UserId, at: Timestamp) {
+    use regrant_domain::ports::HistoryRepository as History;
+    let of_account = Entry { user, session: None, at, what: What::SignInFailed, from: Origin::default() };
+    match choose(4) {
+        0 => drop(History::sweep(store, at.minus(std::time::Duration::from_hours(1)), 5).await.unwrap()),
+        1 => History::forget_all(store, user).await.unwrap(),
+        _ => {
+            let mut entries = vec![of_account.clone()];
+            for session in store.list(user).await.unwrap() {
+                entries.push(Entry { session: Some(session.session.id), what: What::Replayed, ..of_account.clone() });
+            }
+            History::append(store, entries).await.unwrap();
         }
     }
 }

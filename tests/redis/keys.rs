@@ -20,7 +20,7 @@ use crate::support::servers::{is_wanted, redis, redis::Servers};
 
 const RETENTION: Duration = Duration::from_hours(24 * 30);
 
-fn keys(connection: &mut ::redis::Connection) -> Vec<String> {
+pub(super) fn keys(connection: &mut ::redis::Connection) -> Vec<String> {
     ::redis::cmd("KEYS").arg("*").query(connection).unwrap()
 }
 
@@ -115,7 +115,7 @@ fn kept_for(connection: &mut ::redis::Connection, new: &NewSession) -> Duration 
     Duration::from_millis(::redis::cmd("PTTL").arg(key).query(connection).unwrap())
 }
 
-fn about(a: Duration, b: Duration) -> bool {
+pub(super) fn about(a: Duration, b: Duration) -> bool {
     a.abs_diff(b) < Duration::from_secs(30)
 }
 

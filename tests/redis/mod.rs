@@ -8,6 +8,7 @@
 )]
 
 mod away;
+mod history;
 mod keys;
 mod settings;
 mod twice;

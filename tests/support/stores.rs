@@ -8,7 +8,7 @@ use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::postgres::{PostgresOptions, PostgresStore};
 use regrant_adapters::outbound::redis::{RedisOptions, RedisStore};
 use regrant_adapters::outbound::sqlite::SqliteStore;
-use regrant_domain::ports::{SessionRepository, UserRepository};
+use regrant_domain::ports::{HistoryRepository, SessionRepository, UserRepository};
 use tokio::runtime::Runtime;
 
 use super::servers;
@@ -16,7 +16,7 @@ use super::servers;
 /// The variable that names the store.
 pub(crate) const VARIABLE: &str = "REGRANT_TEST_WORLD";
 
-type Stores = (Arc<dyn SessionRepository>, Arc<dyn UserRepository>);
+type Stores = (Arc<dyn SessionRepository>, Arc<dyn UserRepository>, Arc<dyn HistoryRepository>);
 
 /// What stores do beside the calls of their users they do here: each test has a runtime of its own, which ends with it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -30,7 +30,7 @@ pub(crate) fn of_a_world() -> Stores {
 
 fn memory() -> Stores {
     let store = Arc::new(MemoryStore::default());
-    (store.clone(), store)
+    (store.clone(), store.clone(), store)
 }
 
 async fn open(name: &str) -> Stores {
@@ -40,13 +40,13 @@ async fn open(name: &str) -> Stores {
             // Left to the system's cleaning: nobody knows when the last test that uses it has ended.
             let folder = tempfile::tempdir().unwrap().keep();
             let store = Arc::new(SqliteStore::open(&folder.join("regrant.db")).await.unwrap());
-            (store.clone(), store)
+            (store.clone(), store.clone(), store)
         }
         "postgres" => {
             let options = PostgresOptions::new(servers::postgres::fresh_database().await);
             let store =
                 Arc::new(PostgresStore::connect(&PostgresOptions { max_connections: 2, ..options }).await.unwrap());
-            (store.clone(), store)
+            (store.clone(), store.clone(), store)
         }
         "redis" => redis(servers::redis::single()).await,
         "redis_cluster" => redis(servers::redis::cluster()).await,
@@ -62,5 +62,6 @@ async fn redis(url: String) -> Stores {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let prefix = format!("w{}:", COUNT.fetch_add(1, Ordering::Relaxed));
     let sessions = RedisStore::connect(&RedisOptions { prefix, ..RedisOptions::new(url) }).await.unwrap();
-    (Arc::new(sessions), Arc::new(MemoryStore::default()))
+    let sessions = Arc::new(sessions);
+    (sessions.clone(), Arc::new(MemoryStore::default()), sessions)
 }

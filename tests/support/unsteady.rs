@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use regrant_domain::history::Entry;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
-    AddUserOutcome, End, EndAll, EndOutcome, NewSession, OpenOutcome, PasswordChange, PortError, RotateOutcome,
-    Rotation, SessionKey, SessionRepository, Swept, UserRepository,
+    AddUserOutcome, End, EndAll, EndOutcome, HistoryRepository, NewSession, OpenOutcome, PasswordChange, PortError,
+    RotateOutcome, Rotation, SessionKey, SessionRepository, Swept, UserRepository,
 };
 use regrant_domain::session::Snapshot;
 use regrant_domain::time::Timestamp;
@@ -112,5 +113,24 @@ impl<S: UserRepository + ?Sized> UserRepository for Unsteady<S> {
     }
     async fn delete(&self, id: UserId) -> Result<bool, PortError> {
         self.pass(self.inner.delete(id)).await
+    }
+}
+
+#[async_trait]
+impl<S: HistoryRepository + ?Sized> HistoryRepository for Unsteady<S> {
+    async fn append(&self, entries: Vec<Entry>) -> Result<(), PortError> {
+        self.pass(self.inner.append(entries)).await
+    }
+    async fn of_session(&self, session: SessionId) -> Result<Vec<Entry>, PortError> {
+        self.pass(self.inner.of_session(session)).await
+    }
+    async fn of_account(&self, user: UserId) -> Result<Vec<Entry>, PortError> {
+        self.pass(self.inner.of_account(user)).await
+    }
+    async fn forget_all(&self, user: UserId) -> Result<(), PortError> {
+        self.pass(self.inner.forget_all(user)).await
+    }
+    async fn sweep(&self, cutoff: Timestamp, limit: u32) -> Result<Swept, PortError> {
+        self.pass(self.inner.sweep(cutoff, limit)).await
     }
 }

@@ -10,11 +10,12 @@ use regrant::compose;
 use regrant::settings::{AccessFormat, File, Settings, Sources, load};
 use regrant_adapters::inbound::http::{HttpOptions, router};
 use regrant_adapters::outbound::jwt::{Algorithm, JwtAccessTokens, JwtOptions, SigningKey};
+use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
 use regrant_domain::policy::{
-    AccessPolicy, AfterWindow, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
+    AccessPolicy, AfterWindow, HistoryPolicy, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
 };
-use regrant_domain::ports::{SessionRepository, UserRepository};
+use regrant_domain::ports::{HistoryRepository, SessionRepository, UserRepository};
 use regrant_domain::testing::{Counting, ManualClock, RecordedEvents};
 use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
 use regrant_domain::usecases::register::TakenEmail;
@@ -36,6 +37,7 @@ pub(crate) struct World {
     pub(crate) events: Arc<RecordedEvents>,
     pub(crate) sessions: Arc<Unsteady<dyn SessionRepository>>,
     pub(crate) users: Arc<Unsteady<dyn UserRepository>>,
+    pub(crate) history: Arc<Unsteady<dyn HistoryRepository>>,
 }
 
 impl Deref for World {
@@ -69,8 +71,9 @@ impl World {
 
     /// With changes.
     pub(crate) fn with(change: impl FnOnce(&mut Plan)) -> Self {
-        let (sessions, users) = stores::of_a_world();
+        let (sessions, users, history) = stores::of_a_world();
         let (sessions, users) = (Arc::new(Unsteady::new(sessions)), Arc::new(Unsteady::new(users)));
+        let history = Arc::new(Unsteady::new(history));
         let (clock, events) = (Arc::new(ManualClock::default()), Arc::new(RecordedEvents::default()));
         let counting = Arc::new(Counting::default());
         let ports = Ports {
@@ -83,11 +86,13 @@ impl World {
             ids: counting.clone(),
             randomness: counting,
             events: events.clone(),
+            history: history.clone(),
+            background: Arc::new(Tasks::default()),
         };
         let mut plan = Plan { policies: policies(), ports, options: options() };
         change(&mut plan);
         let router = router(UseCases::new(&plan.ports, &plan.policies), plan.options);
-        Self { transport: Transport::InProcess(router), clock, events, sessions, users }
+        Self { transport: Transport::InProcess(router), clock, events, sessions, users, history }
     }
 
     /// The token system of a configuration file, as the program would compose it, with the clock of tests.
@@ -161,6 +166,7 @@ pub(crate) fn policies() -> Policies {
         },
         password: PasswordPolicy { min_length: 8 },
         taken_email: TakenEmail::Tell,
+        history: HistoryPolicy { retention: 90 * DAY },
     }
 }
 

@@ -8,7 +8,7 @@ use regrant_domain::usecases::register::{Registered, TakenEmail};
 use regrant_domain::usecases::sign_in::SignedIn;
 use regrant_domain::user::{Email, Epoch, InvalidPassword, PasswordHash};
 
-use super::{World, policies, pw, text};
+use super::{World, nowhere, policies, pw, text};
 
 #[tokio::test]
 async fn a_sign_up_can_be_repeated_by_its_owner_and_tells_a_stranger_nothing() {
@@ -29,8 +29,12 @@ async fn a_stranger_is_told_that_an_address_is_taken_where_the_policy_says_so() 
     policies.taken_email = TakenEmail::Tell;
     let world = World::with(policies);
     world.ada().await;
-    let outcome =
-        world.use_cases.register.run(Email::parse("ada@example.org").unwrap(), pw("a stranger's")).await.unwrap();
+    let outcome = world
+        .use_cases
+        .register
+        .run(Email::parse("ada@example.org").unwrap(), pw("a stranger's"), &nowhere())
+        .await
+        .unwrap();
     assert!(matches!(outcome, Registered::EmailTaken));
 }
 
@@ -38,10 +42,11 @@ async fn a_stranger_is_told_that_an_address_is_taken_where_the_policy_says_so() 
 async fn a_short_password_is_refused_for_new_accounts_and_changes() {
     let world = World::new();
     let short = InvalidPassword::TooShort { min: 8 };
-    let outcome = world.use_cases.register.run(Email::parse("a@b").unwrap(), pw("7 chars")).await.unwrap();
+    let outcome = world.use_cases.register.run(Email::parse("a@b").unwrap(), pw("7 chars"), &nowhere()).await.unwrap();
     assert!(matches!(outcome, Registered::PasswordRefused(why) if why == short));
     let caller = world.caller(&world.ada().await).await;
-    let outcome = world.use_cases.account.change_password(&caller, pw("correct horse"), pw("short")).await.unwrap();
+    let outcome =
+        world.use_cases.account.change_password(&caller, pw("correct horse"), pw("short"), &nowhere()).await.unwrap();
     assert_eq!(outcome, Changed::PasswordRefused(short));
 }
 
@@ -75,8 +80,10 @@ async fn a_changed_password_ends_the_other_sessions_and_keeps_this_one() {
     let here = world.ada().await;
     let there = world.signs_in("ada@example.org", "correct horse").await;
     let caller = world.caller(&here).await;
-    let change =
-        |old: &'static str, new: &'static str| world.use_cases.account.change_password(&caller, pw(old), pw(new));
+    let from = nowhere();
+    let change = |old: &'static str, new: &'static str| {
+        world.use_cases.account.change_password(&caller, pw(old), pw(new), &from)
+    };
     assert_eq!(change("wrong horse", "battery staple").await.unwrap(), Changed::WrongPassword);
     assert_eq!(change("correct horse", "battery staple").await.unwrap(), Changed::Done);
     let outcome = world.refreshes(&text(&there), None).await;
@@ -92,8 +99,11 @@ async fn a_deleted_account_is_gone_with_its_sessions_and_tokens() {
     let world = World::new();
     let granted = world.ada().await;
     let caller = world.caller(&granted).await;
-    assert_eq!(world.use_cases.account.delete(&caller, pw("wrong horse")).await.unwrap(), Changed::WrongPassword);
-    assert_eq!(world.use_cases.account.delete(&caller, pw("correct horse")).await.unwrap(), Changed::Done);
+    assert_eq!(
+        world.use_cases.account.delete(&caller, pw("wrong horse"), &nowhere()).await.unwrap(),
+        Changed::WrongPassword
+    );
+    assert_eq!(world.use_cases.account.delete(&caller, pw("correct horse"), &nowhere()).await.unwrap(), Changed::Done);
     assert!(world.user("ada@example.org").await.is_none());
     let outcome = world.refreshes(&text(&granted), None).await;
     assert!(matches!(outcome, Refreshed::Refused(Refusal::Unknown)), "{outcome:?}");

@@ -10,7 +10,7 @@ use regrant_domain::refresh_token::{Lifetime, RetryKey};
 use regrant_domain::session::Device;
 use regrant_domain::user::Email;
 
-use super::{WINDOW, World, pw, text};
+use super::{WINDOW, World, nowhere, pw, text};
 
 fn away<T>() -> Result<T, PortError> {
     Err(PortError::unavailable("the store", "cut"))
@@ -24,13 +24,13 @@ async fn a_refresh_whose_store_is_away_is_neither_granted_nor_refused() {
     let mut sessions = MockSessionRepository::new();
     sessions.expect_rotate().times(1).returning(|_| away());
     let world = world.with_ports(|ports| ports.sessions = Arc::new(sessions));
-    assert!(world.use_cases.refresh.run(&first, None).await.is_err(), "cut at the rotation");
+    assert!(world.use_cases.refresh.run(&first, None, &nowhere()).await.is_err(), "cut at the rotation");
 
     let mut sessions = MockSessionRepository::new();
     sessions.expect_rotate().times(1).returning(|_| Ok(RotateOutcome::NotCurrent));
     sessions.expect_find().times(1).returning(|_| away());
     let world = world.with_ports(|ports| ports.sessions = Arc::new(sessions));
-    assert!(world.use_cases.refresh.run(&first, None).await.is_err(), "cut at the read");
+    assert!(world.use_cases.refresh.run(&first, None, &nowhere()).await.is_err(), "cut at the read");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn reuse_is_not_reported_before_its_end_is_committed() {
     sessions.expect_find().returning(move |_| Ok(snapshot.clone()));
     sessions.expect_end().times(1).returning(|_| away());
     let world = world.with_ports(|ports| ports.sessions = Arc::new(sessions));
-    assert!(world.use_cases.refresh.run(&first, None).await.is_err());
+    assert!(world.use_cases.refresh.run(&first, None, &nowhere()).await.is_err());
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn an_end_that_lost_its_race_is_decided_anew_and_a_race_without_end_is_giv
         Ok(EndOutcome::Moved)
     });
     let world = world.with_ports(|ports| ports.sessions = Arc::new(sessions));
-    assert!(world.use_cases.refresh.run(&first, None).await.is_err());
+    assert!(world.use_cases.refresh.run(&first, None, &nowhere()).await.is_err());
     assert_eq!(asked.load(Ordering::SeqCst), 16);
 }
 
@@ -76,7 +76,7 @@ async fn a_revoke_whose_store_is_away_is_not_acknowledged() {
     let mut sessions = MockSessionRepository::new();
     sessions.expect_end().times(1).returning(|_| away());
     let world = world.with_ports(|ports| ports.sessions = Arc::new(sessions));
-    assert!(world.use_cases.sign_out.run(&first).await.is_err());
+    assert!(world.use_cases.sign_out.run(&first, &nowhere()).await.is_err());
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn after_a_failure_that_was_a_success_the_same_request_gets_the_successor(
     let first = text(&world.ada().await);
     // The rotation took place, and its answer was lost: all that the client knows is that it failed.
     let second = world.next(&first, Some("k1")).await;
-    let again = world.use_cases.refresh.run(&first, RetryKey::parse("k1").ok()).await;
+    let again = world.use_cases.refresh.run(&first, RetryKey::parse("k1").ok(), &nowhere()).await;
     assert_eq!(
         again.map(|outcome| matches!(outcome, regrant_domain::usecases::refresh::Refreshed::Granted(_))).ok(),
         Some(true)

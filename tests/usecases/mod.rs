@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failures;
+mod history;
 mod properties;
 mod refreshing;
 mod sessions;
@@ -13,8 +14,9 @@ use async_trait::async_trait;
 use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
 use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
+use regrant_domain::history::Origin;
 use regrant_domain::policy::{
-    AccessPolicy, AfterWindow, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
+    AccessPolicy, AfterWindow, HistoryPolicy, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
 };
 use regrant_domain::ports::{
     AccessTokens, Passwords, PortError, SessionKey, SessionRepository, TokenCodec, UserRepository, Verdict,
@@ -22,7 +24,7 @@ use regrant_domain::ports::{
 use regrant_domain::refresh_token::{Lifetime, RetryKey};
 use regrant_domain::secret::TokenText;
 use regrant_domain::session::{Device, Snapshot};
-use regrant_domain::testing::{Counting, ManualClock, RecordedEvents};
+use regrant_domain::testing::{AtOnce, Counting, ManualClock, RecordedEvents};
 use regrant_domain::time::Timestamp;
 use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
 use regrant_domain::usecases::authenticate::{Authenticated, Caller};
@@ -55,6 +57,7 @@ pub(crate) fn policies() -> Policies {
         },
         password: PasswordPolicy { min_length: 8 },
         taken_email: TakenEmail::Hide,
+        history: HistoryPolicy { retention: 90 * DAY },
     }
 }
 
@@ -136,6 +139,8 @@ impl World {
             ids: counting.clone(),
             randomness: counting,
             events: events.clone(),
+            history: store.clone(),
+            background: Arc::new(AtOnce),
         };
         let use_cases = UseCases::new(&ports, &policies);
         Self { clock, store, events, ports, policies, use_cases }
@@ -149,7 +154,7 @@ impl World {
     }
 
     pub(crate) async fn registers(&self, email: &str, password: &str) -> User {
-        match self.use_cases.register.run(Email::parse(email).unwrap(), pw(password)).await.unwrap() {
+        match self.use_cases.register.run(Email::parse(email).unwrap(), pw(password), &nowhere()).await.unwrap() {
             Registered::Account(user) => user,
             other => panic!("{other:?}"),
         }
@@ -175,7 +180,7 @@ impl World {
 
     pub(crate) async fn refreshes(&self, token: &str, key: Option<&str>) -> Refreshed {
         let key = key.map(|key| RetryKey::parse(key).unwrap());
-        self.use_cases.refresh.run(token, key).await.unwrap()
+        self.use_cases.refresh.run(token, key, &nowhere()).await.unwrap()
     }
 
     /// A refresh that is granted: the next refresh token.
@@ -201,6 +206,11 @@ impl World {
     pub(crate) async fn user(&self, email: &str) -> Option<User> {
         self.store.find_by_email(&Email::parse(email).unwrap()).await.unwrap()
     }
+}
+
+/// Nothing is known of where a request came from.
+pub(crate) fn nowhere() -> Origin {
+    Origin::default()
 }
 
 pub(crate) fn pw(text: &str) -> Password {

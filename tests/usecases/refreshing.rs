@@ -13,7 +13,7 @@ use regrant_domain::usecases::authenticate::Authenticated;
 use regrant_domain::usecases::refresh::Refreshed;
 use regrant_domain::usecases::sign_out::SignedOut;
 
-use super::{DAY, WINDOW, World, policies, text};
+use super::{DAY, WINDOW, World, nowhere, policies, text};
 
 const REUSE: Refusal = Refusal::Ended(EndReason::ReuseDetected);
 
@@ -24,7 +24,7 @@ fn refused(outcome: &Refreshed) -> Refusal {
     }
 }
 
-fn with_refresh(change: impl FnOnce(&mut RefreshPolicy)) -> Policies {
+pub(super) fn with_refresh(change: impl FnOnce(&mut RefreshPolicy)) -> Policies {
     let mut policies = policies();
     change(&mut policies.refresh);
     policies
@@ -193,7 +193,7 @@ async fn a_store_that_lost_writes_ends_the_session_where_the_policy_says_so() {
 }
 
 /// Puts a session back as it was.
-async fn restore(world: &World, backup: regrant_domain::session::Snapshot) {
+pub(super) async fn restore(world: &World, backup: regrant_domain::session::Snapshot) {
     world.store.forget_all(backup.session.user).await.unwrap();
     let regrant_domain::session::Snapshot { session, lookup, token } = backup;
     world.store.open(NewSession { session, lookup, token }).await.unwrap();
@@ -215,7 +215,7 @@ async fn text_that_is_not_authentic_gets_no_reason_and_touches_no_store() {
     });
     for bad in ["", "x", &"0".repeat(115), &"é".repeat(60)] {
         assert!(matches!(world.refreshes(bad, None).await, Refreshed::NotAuthentic), "{bad}");
-        assert_eq!(world.use_cases.sign_out.run(bad).await.unwrap(), SignedOut::NotAuthentic);
+        assert_eq!(world.use_cases.sign_out.run(bad, &nowhere()).await.unwrap(), SignedOut::NotAuthentic);
     }
 }
 
@@ -242,13 +242,13 @@ async fn revoking_with_any_generation_ends_the_session_and_may_be_repeated() {
     let first = text(&world.ada().await);
     let second = world.next(&first, None).await;
     for token in [&first, &second, &first] {
-        assert_eq!(world.use_cases.sign_out.run(token).await.unwrap(), SignedOut::Over);
+        assert_eq!(world.use_cases.sign_out.run(token, &nowhere()).await.unwrap(), SignedOut::Over);
     }
     assert_eq!(refused(&world.refreshes(&second, None).await), Refusal::Ended(EndReason::SignedOut));
 
     let world = World::with(with_refresh(|policy| policy.rotate = false));
     let token = text(&world.ada().await);
-    assert_eq!(world.use_cases.sign_out.run(&token).await.unwrap(), SignedOut::Over);
+    assert_eq!(world.use_cases.sign_out.run(&token, &nowhere()).await.unwrap(), SignedOut::Over);
     assert_eq!(refused(&world.refreshes(&token, None).await), Refusal::Ended(EndReason::SignedOut));
-    assert_eq!(world.use_cases.sign_out.run(&"0".repeat(64)).await.unwrap(), SignedOut::NotAuthentic);
+    assert_eq!(world.use_cases.sign_out.run(&"0".repeat(64), &nowhere()).await.unwrap(), SignedOut::NotAuthentic);
 }

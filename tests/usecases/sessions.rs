@@ -20,9 +20,9 @@ use regrant_domain::usecases::authenticate::Authenticated;
 use regrant_domain::usecases::refresh::Refreshed;
 use regrant_domain::usecases::sessions::EndedOne;
 use regrant_domain::usecases::sign_in::SignedIn;
-use regrant_domain::usecases::sweep::Sweep;
+use regrant_domain::usecases::sweep::{Retention, Sweep};
 
-use super::{DAY, World, policies, text};
+use super::{DAY, World, nowhere, policies, text};
 
 #[tokio::test]
 async fn a_user_lists_and_ends_sessions_but_never_a_strangers() {
@@ -39,7 +39,8 @@ async fn a_user_lists_and_ends_sessions_but_never_a_strangers() {
     };
     assert_eq!(ids().await, [laptop.session, phone.session]);
 
-    let end = |id| world.use_cases.sessions.end_one(&caller, id);
+    let from = nowhere();
+    let end = |id| world.use_cases.sessions.end_one(&caller, id, &from);
     assert_eq!(end(eve.session).await.unwrap(), EndedOne::NotFound);
     assert_eq!(end(phone.session).await.unwrap(), EndedOne::Over);
     assert_eq!(end(phone.session).await.unwrap(), EndedOne::Over);
@@ -58,10 +59,10 @@ async fn ending_all_keeps_this_session_unless_it_is_included() {
     let here = world.ada().await;
     let there = world.signs_in("ada@example.org", "correct horse").await;
     let caller = world.caller(&here).await;
-    world.use_cases.sessions.end_all(&caller, false).await.unwrap();
+    world.use_cases.sessions.end_all(&caller, false, &nowhere()).await.unwrap();
     assert!(matches!(world.refreshes(&text(&there), None).await, Refreshed::Refused(_)));
     let next = world.next(&text(&here), None).await;
-    world.use_cases.sessions.end_all(&caller, true).await.unwrap();
+    world.use_cases.sessions.end_all(&caller, true, &nowhere()).await.unwrap();
     assert!(matches!(world.refreshes(&next, None).await, Refreshed::Refused(_)));
 }
 
@@ -174,8 +175,8 @@ async fn the_sweep_forgets_what_is_over_for_longer_than_the_retention_and_nothin
     let world = World::new();
     let ended = text(&world.ada().await);
     let live = text(&world.signs_in("ada@example.org", "correct horse").await);
-    world.use_cases.sign_out.run(&ended).await.unwrap();
-    let sweep = Sweep::new(world.ports.clone(), 30 * DAY);
+    world.use_cases.sign_out.run(&ended, &nowhere()).await.unwrap();
+    let sweep = Sweep::new(world.ports.clone(), Retention { sessions: 30 * DAY, history: 90 * DAY });
     world.clock.advance(30 * DAY - Duration::from_millis(1));
     assert_eq!(sweep.batch().await.unwrap(), Swept { removed: 0, done: true });
     world.clock.advance(Duration::from_millis(1));

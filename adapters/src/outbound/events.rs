@@ -1,8 +1,9 @@
 //! What happened, for the log.
 //!
-//! Deliberately absent: secrets, addresses and passwords; an [`Event`] carries none. Which lines are written, and how, is
+//! Deliberately absent: secrets, e-mail addresses and passwords; an [`Event`] carries none. Which lines are written, and how, is
 //! chosen where the log is set up: all of these have the target [`TARGET`].
 
+use regrant_domain::history::Origin;
 use regrant_domain::ports::{Event, Events};
 use regrant_domain::reason::EndReason;
 use tracing::{debug, info, warn};
@@ -15,58 +16,62 @@ pub const TARGET: &str = "regrant::events";
 pub struct LogEvents;
 
 impl Events for LogEvents {
-    fn record(&self, event: Event) {
+    fn record(&self, event: Event, from: &Origin) {
+        let (ip, user_agent) = (from.ip.as_deref(), from.user_agent.as_deref());
         match event {
             Event::UserRegistered { user } => {
-                info!(target: TARGET, event = "user_registered", %user, "a user registered");
+                info!(target: TARGET, event = "user_registered", ip, user_agent, %user, "a user registered");
             }
             Event::SessionOpened { user, session } => {
-                info!(target: TARGET, event = "session_opened", %user, %session, "a session was opened");
+                info!(target: TARGET, event = "session_opened", ip, user_agent, %user, %session, "a session was opened");
             }
             Event::SignInFailed { user: Some(user) } => {
-                info!(target: TARGET, event = "sign_in_failed", %user, "a sign-in failed: wrong password");
+                info!(target: TARGET, event = "sign_in_failed", ip, user_agent, %user, "a sign-in failed: wrong password");
             }
             Event::SignInFailed { user: None } => {
-                info!(target: TARGET, event = "sign_in_failed", "a sign-in failed: nobody has that address");
+                info!(target: TARGET, event = "sign_in_failed", ip, user_agent, "a sign-in failed: nobody has that address");
             }
             Event::Rotated { session, generation } => {
-                debug!(target: TARGET, event = "rotated", %session, generation = generation.0, "a token was rotated");
+                debug!(target: TARGET, event = "rotated", ip, user_agent, %session, generation = generation.0, "a token was rotated");
             }
             Event::Replayed { session, generation } => {
                 info!(
-                    target: TARGET, event = "replayed", %session, generation = generation.0,
+                    target: TARGET, event = "replayed", ip, user_agent, %session, generation = generation.0,
                     "a spent token was answered with the current one again"
                 );
             }
             Event::Reissued { session, generation } => {
                 info!(
-                    target: TARGET, event = "reissued", %session, generation = generation.0,
+                    target: TARGET, event = "reissued", ip, user_agent, %session, generation = generation.0,
                     "a late predecessor was granted a further successor"
                 );
             }
             Event::Healed { session, stored, presented } => {
                 warn!(
-                    target: TARGET, event = "healed", %session, stored = stored.0, presented = presented.0,
+                    target: TARGET, event = "healed", ip, user_agent, %session, stored = stored.0, presented = presented.0,
                     "the store had lost writes; the client's newer token was adopted"
                 );
             }
             Event::Refused { session: Some(session), why } => {
-                info!(target: TARGET, event = "refused", %session, reason = why.code(), "a refresh token was refused");
+                info!(target: TARGET, event = "refused", ip, user_agent, %session, reason = why.code(), "a refresh token was refused");
             }
             Event::Refused { session: None, why } => {
-                info!(target: TARGET, event = "refused", reason = why.code(), "a refresh token was refused");
+                info!(target: TARGET, event = "refused", ip, user_agent, reason = why.code(), "a refresh token was refused");
             }
             Event::Ended { session, reason: reason @ (EndReason::ReuseDetected | EndReason::RolledBack) } => {
-                warn!(target: TARGET, event = "ended", %session, reason = reason.code(), "{}", reason.sentence());
+                warn!(target: TARGET, event = "ended", ip, user_agent, %session, reason = reason.code(), "{}", reason.sentence());
             }
             Event::Ended { session, reason } => {
-                info!(target: TARGET, event = "ended", %session, reason = reason.code(), "{}", reason.sentence());
+                info!(target: TARGET, event = "ended", ip, user_agent, %session, reason = reason.code(), "{}", reason.sentence());
             }
             Event::PasswordChanged { user } => {
-                info!(target: TARGET, event = "password_changed", %user, "a password was changed");
+                info!(target: TARGET, event = "password_changed", ip, user_agent, %user, "a password was changed");
+            }
+            Event::HistoryLost { why } => {
+                warn!(target: TARGET, event = "history_lost", ip, user_agent, why, "a history lacks what has just happened");
             }
             Event::UserDeleted { user } => {
-                info!(target: TARGET, event = "user_deleted", %user, "an account was deleted");
+                info!(target: TARGET, event = "user_deleted", ip, user_agent, %user, "an account was deleted");
             }
         }
     }
@@ -105,10 +110,10 @@ mod tests {
         }
     }
 
-    fn line_of(event: Event) -> Value {
+    fn line_of(event: Event, from: &Origin) -> Value {
         let written = Written::default();
         let log = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(written.clone());
-        tracing::subscriber::with_default(log.finish(), || LogEvents.record(event));
+        tracing::subscriber::with_default(log.finish(), || LogEvents.record(event, from));
         let line = written.0.lock().expect("not poisoned").clone();
         serde_json::from_slice(&line).expect("one line of JSON")
     }
@@ -168,13 +173,20 @@ mod tests {
             ),
             (Event::PasswordChanged { user }, "INFO", json!({ "event": "password_changed", "user": u })),
             (Event::UserDeleted { user }, "INFO", json!({ "event": "user_deleted", "user": u })),
+            (Event::HistoryLost { why: "away".into() }, "WARN", json!({ "event": "history_lost", "why": "away" })),
         ] {
-            let mut line = line_of(event);
-            assert_eq!(line["level"], level, "{line}");
-            assert_eq!(line["target"], TARGET);
-            let fields = line["fields"].as_object_mut().expect("fields");
-            assert!(fields.remove("message").is_some());
-            assert_eq!(Value::Object(fields.clone()), facts);
+            let known = Origin { user_agent: Some("curl/8".into()), ip: Some("192.0.2.7".into()) };
+            let mut with_origin = facts.clone();
+            with_origin["ip"] = "192.0.2.7".into();
+            with_origin["user_agent"] = "curl/8".into();
+            for (from, facts) in [(Origin::default(), facts), (known, with_origin)] {
+                let mut line = line_of(event.clone(), &from);
+                assert_eq!(line["level"], level, "{line}");
+                assert_eq!(line["target"], TARGET);
+                let fields = line["fields"].as_object_mut().expect("fields");
+                assert!(fields.remove("message").is_some());
+                assert_eq!(Value::Object(fields.clone()), facts);
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ use regrant_domain::session::{Snapshot, Status, later_of};
 use regrant_domain::time::Timestamp;
 use regrant_domain::user::{Email, Epoch, User};
 
+mod history;
+
 const WHAT: &str = "the memory store";
 
 /// Keeps sessions and users while the process lives.
@@ -35,6 +37,7 @@ struct State {
     of_user: HashMap<UserId, HashSet<SessionId>>,
     users: HashMap<UserId, User>,
     emails: HashMap<Email, UserId>,
+    history: history::Kept,
 }
 
 impl Default for MemoryStore {
@@ -240,6 +243,7 @@ impl UserRepository for MemoryStore {
         let mut state = self.state();
         let Some(user) = state.users.remove(&id) else { return Ok(false) };
         state.emails.remove(&user.email);
+        state.history.forget_all(id);
         for session in state.ids_of(id) {
             state.forget(session);
         }

@@ -3,6 +3,7 @@
 pub mod events;
 pub mod jwt;
 pub mod memory;
+pub mod no_history;
 pub mod opaque;
 pub mod passwords;
 pub mod postgres;
@@ -11,6 +12,7 @@ pub mod redis;
 pub mod sql;
 pub mod sqlite;
 pub mod system;
+pub mod tasks;
 pub mod together;
 pub mod token_codec;
 pub mod token_keys;

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
+use regrant_domain::history::Entry;
+use regrant_domain::reason::EndReason;
 use regrant_domain::refresh_token::RetryKey;
 use regrant_domain::session::{Snapshot, Status};
 use regrant_domain::usecases::explain::{Explained, Explanation, Would};
@@ -88,6 +90,9 @@ fn as_text(explanation: &Explanation) -> String {
         Some(snapshot) => rows(snapshot, &mut row),
         None => row("session", "not in the store (any more)".to_owned()),
     }
+    for entry in &explanation.history {
+        row("history", line(entry));
+    }
     row("as of", explanation.at.to_string());
     let (word, code, sentence) = outcome(explanation.would);
     row("a refresh", [word, code].join(" ").trim_end().to_owned());
@@ -100,8 +105,7 @@ fn rows(snapshot: &Snapshot, row: &mut impl FnMut(&str, String)) {
     row("session", session.id.to_string());
     row("user", session.user.to_string());
     if let Some(label) = &session.device.label {
-        // A client chose it: nothing of it may steer the terminal.
-        row("label", label.chars().map(|c| if c.is_control() { '?' } else { c }).collect());
+        row("label", harmless(label));
     }
     row("signed in", session.created_at.to_string());
     row("ends", session.ends_at.to_string());
@@ -116,11 +120,45 @@ fn rows(snapshot: &Snapshot, row: &mut impl FnMut(&str, String)) {
     }
 }
 
+/// A client chose it: nothing of it may steer the terminal.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn line(entry: &Entry) -> String {
+    let mut line = format!("{} {}", entry.at, entry.what);
+    let about = if entry.session.is_none() { Some("(account)") } else { None };
+    let reason = entry.what.reason().map(EndReason::code);
+    for part in reason.into_iter().chain(about) {
+        line = format!("{line} {part}");
+    }
+    if let Some(ip) = &entry.from.ip {
+        line = format!("{line}, from {}", harmless(ip));
+    }
+    if let Some(user_agent) = &entry.from.user_agent {
+        line = format!("{line}, by {}", harmless(user_agent));
+    }
+    line
+}
+
+fn entry_json(entry: &Entry) -> Value {
+    json!({
+        "at": entry.at.to_string(),
+        "about": if entry.session.is_some() { "session" } else { "account" },
+        "what": entry.what.code(),
+        "reason": entry.what.reason().map(EndReason::code),
+        "detail": entry.what.sentence(),
+        "ip": entry.from.ip,
+        "user_agent": entry.from.user_agent,
+    })
+}
+
 fn as_json(explanation: &Explanation) -> Value {
     let (word, code, sentence) = outcome(explanation.would);
     json!({
         "generation": explanation.generation.map(|generation| generation.0),
         "session": explanation.snapshot.as_ref().map(snapshot_json),
+        "history": explanation.history.iter().map(entry_json).collect::<Vec<_>>(),
         "at": explanation.at.to_string(),
         "would": { "outcome": word, "code": (!code.is_empty()).then_some(code), "detail": sentence },
     })

@@ -76,13 +76,13 @@ enum Command {
     /// Make key files
     #[command(subcommand)]
     Keys(Keys),
-    /// Forget sessions that have been over for longer than sweep.retention
+    /// Forget sessions that have been over for longer than sweep.retention, and history older than history.retention
     ///
     /// A server does so by itself every sweep.every; this is for sweep.every = "0s", or for now.
     Sweep,
     /// Explain a refresh token, read from standard input; changes nothing
     ///
-    /// Prints its session, generation, state and times, and what a refresh would answer.
+    /// Prints its session, generation, state and times, what happened to it, and what a refresh would answer.
     Explain(Explain),
 }
 

@@ -14,12 +14,13 @@ use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, Sig
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
 use regrant_adapters::outbound::passwords::Argon2Passwords;
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
+use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
 use regrant_domain::policy::{AccessPolicy, KeptAccessPolicy};
 use regrant_domain::ports::{AccessTokens, Ids as _, TokenCodec};
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
-use regrant_domain::usecases::sweep::Sweep;
+use regrant_domain::usecases::sweep::{Retention, Sweep};
 use regrant_domain::usecases::{Policies, Ports, UseCases};
 use serde_json::Value;
 
@@ -76,8 +77,8 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
     match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
         Ok((ports, published_keys)) => Ok(App {
             use_cases: UseCases::new(&ports, &policies),
-            sweep: Sweep::new(ports.clone(), settings.sweep.retention),
-            explain: Explain::new(ports, policies.refresh, policies.access),
+            sweep: Sweep::new(ports.clone(), retention(settings)),
+            explain: Explain::new(ports, &policies),
             made,
             published_keys,
             store,
@@ -117,6 +118,10 @@ pub fn came_from(request: &mut Request, ip: IpAddr) {
     request.extensions_mut().insert(Peer(ip));
 }
 
+fn retention(settings: &Settings) -> Retention {
+    Retention { sessions: settings.sweep.retention, history: settings.history_retention() }
+}
+
 fn ports(
     settings: &Settings,
     store: &store::Open,
@@ -143,6 +148,8 @@ fn ports(
         ids: Arc::new(OsIds::new()),
         randomness,
         events: Arc::new(LogEvents),
+        history: store.history(!settings.history_retention().is_zero()),
+        background: Arc::new(Tasks::default()),
     };
     Ok((ports, published))
 }

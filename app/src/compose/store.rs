@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use regrant_adapters::outbound::memory::MemoryStore;
+use regrant_adapters::outbound::no_history::NoHistory;
 use regrant_adapters::outbound::postgres::{self, PostgresOptions, PostgresStore};
 use regrant_adapters::outbound::redis::{self, RedisOptions, RedisStore};
 use regrant_adapters::outbound::sqlite::SqliteStore;
-use regrant_domain::ports::{PortError, SessionRepository, UserRepository};
+use regrant_domain::ports::{HistoryRepository, PortError, SessionRepository, UserRepository};
 use regrant_domain::time::Timestamp;
 use regrant_domain::usecases::copy::Place;
 
@@ -59,6 +60,17 @@ impl Open {
             Some(redis) => (users, redis.clone()),
             None => (users, sessions),
         }
+    }
+
+    /// Where the sessions are. `kept`: whether any is to be kept.
+    pub(super) fn history(&self, kept: bool) -> Arc<dyn HistoryRepository> {
+        let history: Arc<dyn HistoryRepository> = match (&self.redis, &self.database) {
+            (Some(redis), _) => redis.clone(),
+            (None, OpenDatabase::Memory(store)) => store.clone(),
+            (None, OpenDatabase::Sqlite(store)) => store.clone(),
+            (None, OpenDatabase::Postgres(store)) => store.clone(),
+        };
+        if kept { history } else { Arc::new(NoHistory::new(history)) }
     }
 
     /// For carrying everything elsewhere.
@@ -170,6 +182,7 @@ async fn open_redis(chosen: &Redis, settings: &Settings) -> Result<RedisStore, F
     let options = RedisOptions {
         prefix: chosen.prefix.clone(),
         retention: settings.sweep.retention,
+        history_retention: settings.history_retention(),
         response_timeout: chosen.response_timeout,
         ack: match chosen.ack {
             Ack::None => redis::Ack::None,

@@ -151,6 +151,13 @@ pub struct Sweep {
     pub retention: Duration,
 }
 
+impl Settings {
+    /// How long what happened to sessions and accounts is kept; zero: it is not.
+    pub const fn history_retention(&self) -> Duration {
+        self.policies.history.retention
+    }
+}
+
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use regrant_domain::policy::{
-    AccessPolicy, AfterWindow, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
+    AccessPolicy, AfterWindow, HistoryPolicy, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
 };
 use regrant_domain::usecases::Policies;
 use regrant_domain::usecases::register::TakenEmail;
@@ -46,6 +46,7 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
             &[("hide", TakenEmail::Hide), ("tell", TakenEmail::Tell)],
             TakenEmail::Hide,
         ),
+        history: HistoryPolicy { retention: r.duration("history.retention", Duration::ZERO..=LONGEST) },
     };
     let threads = size(r, "password.hash_threads", 0..=256);
     let hashing =

@@ -3,6 +3,7 @@
 use super::Ports;
 use super::authenticate::Caller;
 use super::sessions::end_all;
+use crate::history::Origin;
 use crate::ids::UserId;
 use crate::policy::PasswordPolicy;
 use crate::ports::{EndAll, Event, PasswordChange, PortError, Verdict};
@@ -54,6 +55,7 @@ impl Account {
         caller: &Caller,
         current: Password,
         new: Password,
+        from: &Origin,
     ) -> Result<Changed, PortError> {
         if let Err(why) = new.allowed_by(self.policy) {
             return Ok(Changed::PasswordRefused(why));
@@ -68,28 +70,29 @@ impl Account {
         if !self.ports.users.set_password(change).await? {
             return Ok(Changed::Overtaken);
         }
-        self.ports.events.record(Event::PasswordChanged { user: user.id });
+        self.ports.tell([Event::PasswordChanged { user: user.id }], user.id, now, from).await;
         let but = Some(caller.session.id);
-        end_all(&self.ports, EndAll { user: user.id, but, reason: EndReason::PasswordChanged, at: now }).await?;
+        end_all(&self.ports, EndAll { user: user.id, but, reason: EndReason::PasswordChanged, at: now }, from).await?;
         Ok(Changed::Done)
     }
 
-    /// Deletes the account: ends its sessions, then removes the user, then what is left of the sessions. A crash in
-    /// between leaves ended sessions, which the sweep forgets.
+    /// Deletes the account: ends its sessions, then removes its history, the user, and what is left of the sessions. A
+    /// crash in between leaves ended sessions, which the sweep forgets.
     ///
     /// # Errors
     /// [`PortError`]: whether it was deleted is not known; try again.
-    pub async fn delete(&self, caller: &Caller, password: Password) -> Result<Changed, PortError> {
+    pub async fn delete(&self, caller: &Caller, password: Password, from: &Origin) -> Result<Changed, PortError> {
         let user = match self.check(caller.user, password).await? {
             Ok(user) => user.id,
             Err(refused) => return Ok(refused),
         };
         let now = self.ports.clock.now();
         self.ports.users.advance_epoch(user, now).await?;
-        end_all(&self.ports, EndAll { user, but: None, reason: EndReason::UserDeleted, at: now }).await?;
+        end_all(&self.ports, EndAll { user, but: None, reason: EndReason::UserDeleted, at: now }, from).await?;
+        self.ports.history.forget_all(user).await?;
         self.ports.users.delete(user).await?;
         self.ports.sessions.forget_all(user).await?;
-        self.ports.events.record(Event::UserDeleted { user });
+        self.ports.events.record(Event::UserDeleted { user }, from);
         Ok(Changed::Done)
     }
 

@@ -1,8 +1,10 @@
 //! What is this refresh token, and what would a refresh answer? Changes nothing.
 
-use super::Ports;
+use super::history;
+use super::{Policies, Ports};
 use crate::decide::{Asked, Decision, Rules, decide};
-use crate::policy::{AccessPolicy, RefreshPolicy};
+use crate::history::Entry;
+use crate::policy::{AccessPolicy, HistoryPolicy, RefreshPolicy};
 use crate::ports::{PortError, SessionKey};
 use crate::reason::{EndReason, Refusal};
 use crate::refresh_token::{Generation, Presented, RetryKey};
@@ -15,6 +17,7 @@ pub struct Explain {
     ports: Ports,
     policy: RefreshPolicy,
     access: AccessPolicy,
+    history: HistoryPolicy,
 }
 
 /// What is known of a token.
@@ -37,6 +40,8 @@ pub struct Explanation {
     pub would: Would,
     /// As of when.
     pub at: Timestamp,
+    /// What happened to the session, the latest last.
+    pub history: Vec<Entry>,
 }
 
 /// What a refresh would come to, by the rules of [`decide`](fn@crate::decide::decide).
@@ -60,8 +65,8 @@ pub enum Would {
 
 impl Explain {
     /// With these ports and policies.
-    pub fn new(ports: Ports, policy: RefreshPolicy, access: AccessPolicy) -> Self {
-        Self { ports, policy, access }
+    pub fn new(ports: Ports, policies: &Policies) -> Self {
+        Self { ports, policy: policies.refresh, access: policies.access, history: policies.history }
     }
 
     /// Runs it.
@@ -87,6 +92,15 @@ impl Explain {
             Decision::Refuse(why) => Would::Refuse(why),
             Decision::End(reason) => Would::End(reason),
         };
-        Ok(Explained::Token(Box::new(Explanation { generation, snapshot, would, at })))
+        let session = match &presented {
+            Presented::Chained(token) => Some(token.session),
+            Presented::Bare(_) => snapshot.as_ref().map(|snapshot| snapshot.session.id),
+        };
+        let since = at.minus(self.history.retention);
+        let history = match session {
+            Some(session) => history::complete(&self.ports, session, snapshot.as_ref(), since).await?,
+            None => Vec::new(),
+        };
+        Ok(Explained::Token(Box::new(Explanation { generation, snapshot, would, at, history })))
     }
 }

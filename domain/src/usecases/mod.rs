@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::access_token::{AccessGrant, AccessToken};
 use crate::ids::{SessionId, UserId};
-use crate::policy::{AccessPolicy, PasswordPolicy, RefreshPolicy, SessionPolicy};
+use crate::policy::{AccessPolicy, HistoryPolicy, PasswordPolicy, RefreshPolicy, SessionPolicy};
 use crate::ports::{
-    AccessTokens, Clock, Events, Ids, Passwords, PortError, Randomness, SessionRepository, TokenCodec, UserRepository,
+    AccessTokens, Background, Clock, Events, HistoryRepository, Ids, Passwords, PortError, Randomness,
+    SessionRepository, TokenCodec, UserRepository,
 };
 use crate::refresh_token::RefreshToken;
 use crate::time::Timestamp;
@@ -19,6 +20,7 @@ pub mod account;
 pub mod authenticate;
 pub mod copy;
 pub mod explain;
+pub mod history;
 pub mod ready;
 pub mod refresh;
 pub mod register;
@@ -26,6 +28,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod sign_out;
 pub mod sweep;
+mod tell;
 
 /// Every use case that a request can reach.
 #[derive(Clone)]
@@ -44,6 +47,8 @@ pub struct UseCases {
     pub account: account::Account,
     /// The user's own sessions.
     pub sessions: sessions::Sessions,
+    /// What happened to them.
+    pub history: history::History,
     /// Able to serve?
     pub ready: ready::Ready,
 }
@@ -61,12 +66,14 @@ pub struct Policies {
     pub password: PasswordPolicy,
     /// Sign-ups with an address that is taken.
     pub taken_email: register::TakenEmail,
+    /// Histories.
+    pub history: HistoryPolicy,
 }
 
 impl UseCases {
     /// With these ports and policies.
     pub fn new(ports: &Ports, policies: &Policies) -> Self {
-        let Policies { refresh, access, session, password, taken_email } = *policies;
+        let Policies { refresh, access, session, password, taken_email, history } = *policies;
         let sign_in = sign_in::SignInPolicy { refresh, access, session };
         Self {
             register: register::Register::new(ports.clone(), password, taken_email),
@@ -76,6 +83,7 @@ impl UseCases {
             sign_out: sign_out::SignOut::new(ports.clone()),
             account: account::Account::new(ports.clone(), password),
             sessions: sessions::Sessions::new(ports.clone()),
+            history: history::History::new(ports.clone(), history),
             ready: ready::Ready::new(ports.clone()),
         }
     }
@@ -102,6 +110,10 @@ pub struct Ports {
     pub randomness: Arc<dyn Randomness>,
     /// Where events are told.
     pub events: Arc<dyn Events>,
+    /// Histories of sessions and accounts.
+    pub history: Arc<dyn HistoryRepository>,
+    /// Work that no answer waits for.
+    pub background: Arc<dyn Background>,
 }
 
 impl Ports {

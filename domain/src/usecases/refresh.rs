@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Grantee, Ports};
 use crate::access_token::AccessToken;
 use crate::decide::{Advance, Asked, Decision, Rules, decide, idle_expiry, kept_access};
-use crate::ids::SessionId;
+use crate::history::Origin;
+use crate::ids::{SessionId, UserId};
 use crate::policy::{AccessPolicy, RefreshPolicy};
 use crate::ports::{
     End, EndOutcome, Event, PortError, RotateOutcome, Rotated, Rotation, SessionKey, Spends, TokenFacts,
@@ -63,7 +64,7 @@ impl Refresh {
     ///
     /// # Errors
     /// [`PortError`]: whether the token was spent is not known; the same request may be sent again.
-    pub async fn run(&self, text: &str, retry_key: Option<RetryKey>) -> Result<Refreshed, PortError> {
+    pub async fn run(&self, text: &str, retry_key: Option<RetryKey>, from: &Origin) -> Result<Refreshed, PortError> {
         let Ok(presented) = self.ports.codec.decode(text) else { return Ok(Refreshed::NotAuthentic) };
         let now = self.ports.clock.now();
         let ring = self.ports.codec.ring();
@@ -71,7 +72,7 @@ impl Refresh {
             (Presented::Chained(token), Some(key)) => Some(key.hash_for(token.session)),
             _ => None,
         };
-        let request = Request { refresh: self, presented: &presented, retry_key, now, ring: &ring };
+        let request = Request { refresh: self, presented: &presented, retry_key, now, ring: &ring, from };
         if let Presented::Chained(token) = &presented
             && self.policy.rotate
             && !presented.says_expired(now)
@@ -115,6 +116,7 @@ struct Request<'a> {
     retry_key: Option<RetryKeyHash>,
     now: Timestamp,
     ring: &'a TokenKeyRing,
+    from: &'a Origin,
 }
 
 impl Request<'_> {
@@ -122,8 +124,13 @@ impl Request<'_> {
         Rules { policy: &self.refresh.policy, access: &self.refresh.access, ring: self.ring }
     }
 
+    /// For what has no place in a history: what happens all the time, and what happens to nobody.
     fn tell(&self, event: Event) {
-        self.refresh.ports.events.record(event);
+        self.refresh.ports.events.record(event, self.from);
+    }
+
+    async fn happened(&self, event: Event, user: UserId) {
+        self.refresh.ports.tell([event], user, self.now, self.from).await;
     }
 
     /// One round trip; `None` if it did not apply.
@@ -145,15 +152,15 @@ impl Request<'_> {
         let asked = Asked { presented: self.presented, retry_key: self.retry_key, now: self.now };
         let decision = decide(snapshot.as_ref(), &asked, &self.rules());
         let Some(snapshot) = snapshot else { return Ok(Some(self.unknown())) };
-        let id = snapshot.session.id;
+        let (id, user) = (snapshot.session.id, snapshot.session.user);
         match decision {
             Decision::Refuse(why) => {
-                self.tell(Event::Refused { session: Some(id), why });
+                self.happened(Event::Refused { session: Some(id), why }, user).await;
                 Ok(Some(Refreshed::Refused(why)))
             }
             Decision::Serve => self.grant(Gives::same(&snapshot)).await.map(Some),
             Decision::Replay(successor) => {
-                self.tell(Event::Replayed { session: id, generation: successor.generation });
+                self.happened(Event::Replayed { session: id, generation: successor.generation }, user).await;
                 self.grant(Gives::again(&snapshot, successor, self.now)).await.map(Some)
             }
             Decision::Rotate(step) => {
@@ -202,7 +209,7 @@ impl Request<'_> {
         };
         match self.refresh.ports.sessions.rotate(rotation).await? {
             RotateOutcome::Rotated(facts) => {
-                self.tell(event);
+                self.happened(event, facts.user).await;
                 self.grant(Gives::new(facts, snapshot.session.id, step.token)).await.map(Some)
             }
             RotateOutcome::NotCurrent => Ok(None),
@@ -214,9 +221,8 @@ impl Request<'_> {
         let session = snapshot.session.id;
         let end =
             End { session: SessionKey::Lookup(snapshot.lookup.clone()), reason, at: self.now, only_while: Some(held) };
-        match self.refresh.ports.sessions.end(end).await? {
+        match self.refresh.ports.end(end, session, Some(snapshot.session.user), self.from).await? {
             EndOutcome::Ended => {
-                self.tell(Event::Ended { session, reason });
                 let why = Refusal::Ended(reason);
                 self.tell(Event::Refused { session: Some(session), why });
                 Ok(Some(Refreshed::Refused(why)))
@@ -252,9 +258,7 @@ impl Request<'_> {
     async fn user_is_gone(&self, session: SessionId) -> Result<Refreshed, PortError> {
         let reason = EndReason::UserDeleted;
         let end = End { session: SessionKey::Id(session), reason, at: self.now, only_while: None };
-        if self.refresh.ports.sessions.end(end).await? == EndOutcome::Ended {
-            self.tell(Event::Ended { session, reason });
-        }
+        self.refresh.ports.end(end, session, None, self.from).await?;
         Ok(Refreshed::Refused(Refusal::Ended(reason)))
     }
 }

@@ -1,6 +1,7 @@
 //! Sign up.
 
 use super::Ports;
+use crate::history::Origin;
 use crate::policy::PasswordPolicy;
 use crate::ports::{AddUserOutcome, Event, PortError, Verdict};
 use crate::user::{Email, Epoch, InvalidPassword, Password, User};
@@ -43,7 +44,7 @@ impl Register {
     ///
     /// # Errors
     /// [`PortError`]: whether the account was made is not known; the same request may be sent again.
-    pub async fn run(&self, email: Email, password: Password) -> Result<Registered, PortError> {
+    pub async fn run(&self, email: Email, password: Password, from: &Origin) -> Result<Registered, PortError> {
         if let Err(why) = password.allowed_by(self.policy) {
             return Ok(Registered::PasswordRefused(why));
         }
@@ -62,7 +63,7 @@ impl Register {
         };
         match self.ports.users.add(user.clone()).await? {
             AddUserOutcome::Added => {
-                self.ports.events.record(Event::UserRegistered { user: user.id });
+                self.ports.events.record(Event::UserRegistered { user: user.id }, from);
                 Ok(Registered::Account(user))
             }
             // Someone was faster by milliseconds: too rare and too late to compare passwords.

@@ -2,8 +2,9 @@
 
 use super::Ports;
 use super::authenticate::Caller;
+use crate::history::Origin;
 use crate::ids::{SessionId, UserId};
-use crate::ports::{End, EndAll, EndOutcome, Event, PortError, SessionKey};
+use crate::ports::{End, EndAll, Event, PortError, SessionKey};
 use crate::reason::EndReason;
 use crate::session::Snapshot;
 use crate::time::Timestamp;
@@ -53,7 +54,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`PortError`]: whether it ended is not known; send the request again.
-    pub async fn end_one(&self, caller: &Caller, session: SessionId) -> Result<EndedOne, PortError> {
+    pub async fn end_one(&self, caller: &Caller, session: SessionId, from: &Origin) -> Result<EndedOne, PortError> {
         let key = SessionKey::Id(session);
         let own = self.ports.sessions.find(&key).await?.is_some_and(|found| found.session.user == caller.user);
         if !own {
@@ -61,9 +62,7 @@ impl Sessions {
         }
         let reason = if caller.session.id == session { EndReason::SignedOut } else { EndReason::SignedOutElsewhere };
         let end = End { session: key, reason, at: self.ports.clock.now(), only_while: None };
-        if self.ports.sessions.end(end).await? == EndOutcome::Ended {
-            self.ports.events.record(Event::Ended { session, reason });
-        }
+        self.ports.end(end, session, Some(caller.user), from).await?;
         Ok(EndedOne::Over)
     }
 
@@ -71,19 +70,19 @@ impl Sessions {
     ///
     /// # Errors
     /// [`PortError`]: which sessions ended is not known; send the request again.
-    pub async fn end_all(&self, caller: &Caller, include_current: bool) -> Result<(), PortError> {
+    pub async fn end_all(&self, caller: &Caller, include_current: bool, from: &Origin) -> Result<(), PortError> {
         let now = self.ports.clock.now();
         self.ports.users.advance_epoch(caller.user, now).await?;
         let but = (!include_current).then_some(caller.session.id);
-        end_all(&self.ports, EndAll { user: caller.user, but, reason: EndReason::SignedOutElsewhere, at: now }).await
+        let end = EndAll { user: caller.user, but, reason: EndReason::SignedOutElsewhere, at: now };
+        end_all(&self.ports, end, from).await
     }
 }
 
 /// Ends a user's sessions, and tells of each.
-pub(super) async fn end_all(ports: &Ports, end: EndAll) -> Result<(), PortError> {
-    let reason = end.reason;
-    for session in ports.sessions.end_all(end).await? {
-        ports.events.record(Event::Ended { session, reason });
-    }
+pub(super) async fn end_all(ports: &Ports, end: EndAll, from: &Origin) -> Result<(), PortError> {
+    let EndAll { user, reason, at, .. } = end;
+    let ended = ports.sessions.end_all(end).await?;
+    ports.tell(ended.into_iter().map(|session| Event::Ended { session, reason }), user, at, from).await;
     Ok(())
 }

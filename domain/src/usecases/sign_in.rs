@@ -3,10 +3,10 @@
 use super::refresh::Granted;
 use super::{Grantee, Ports};
 use crate::decide::{Rules, idle_expiry, kept_access};
+use crate::history::Origin;
+use crate::ids::{SessionId, UserId};
 use crate::policy::{AccessPolicy, RefreshPolicy, SessionPolicy, WhenFull};
-use crate::ports::{
-    End, EndOutcome, Event, NewSession, OpenOutcome, PasswordChange, PortError, SessionKey, TokenFacts, Verdict,
-};
+use crate::ports::{End, Event, NewSession, OpenOutcome, PasswordChange, PortError, SessionKey, TokenFacts, Verdict};
 use crate::reason::EndReason;
 use crate::refresh_token::{Lifetime, LookupKey, Recent, RefreshToken, TokenState};
 use crate::session::{Device, Session, Snapshot, Status};
@@ -73,7 +73,7 @@ impl SignIn {
             (Some(user), Verdict::Matches) => user,
             (Some(user), Verdict::MatchesWeakly(better)) => self.upgrade(user, better).await,
             (found, _) => {
-                self.ports.events.record(Event::SignInFailed { user: found.map(|user| user.id) });
+                self.tell_failure(found.map(|user| user.id), &device.origin());
                 return Ok(SignedIn::Refused);
             }
         };
@@ -90,13 +90,23 @@ impl SignIn {
         user
     }
 
+    /// In the background: how long the answer takes must not tell whether the address has an account.
+    fn tell_failure(&self, user: Option<UserId>, from: &Origin) {
+        let event = Event::SignInFailed { user };
+        match user {
+            Some(user) => self.ports.tell_in_background(event, user, self.ports.clock.now(), from),
+            None => self.ports.events.record(event, from),
+        }
+    }
+
     async fn open(&self, user: User, device: Device, lifetime: Lifetime) -> Result<SignedIn, PortError> {
         let now = self.ports.clock.now();
         if self.is_full(&user, now).await? {
             return Ok(SignedIn::TooManySessions);
         }
         let (new, token) = self.new_session(&user, device, lifetime, now)?;
-        let id = new.session.id;
+        let (id, from) = (new.session.id, new.session.device.origin());
+        let whose = Whose { user: user.id, from: &from, now };
         let (ends_at, expires_at) = (new.session.ends_at, new.token.expires_at);
         if self.ports.sessions.open(new).await? == OpenOutcome::NoSuchUser {
             return Ok(SignedIn::Refused);
@@ -106,11 +116,11 @@ impl SignIn {
         let after = self.ports.users.find(user.id).await?;
         if after.as_ref().is_none_or(|after| after.epoch != user.epoch) {
             let reason = if after.is_some() { EndReason::SignedOutElsewhere } else { EndReason::UserDeleted };
-            self.end(id, reason, now).await?;
+            self.end(id, reason, whose).await?;
             return Ok(if after.is_some() { SignedIn::Overtaken } else { SignedIn::Refused });
         }
-        self.make_room(&user, id, now).await?;
-        self.ports.events.record(Event::SessionOpened { user: user.id, session: id });
+        self.make_room(id, whose).await?;
+        self.ports.tell([Event::SessionOpened { user: user.id, session: id }], user.id, now, &from).await;
         let (email, of) = (Some(user.email.clone()), Some(&token));
         let grantee = Grantee { user: user.id, session: id, ends_at, email, of, access_expires_at: None };
         let (access, expires_in) = self.ports.grant_access(self.policy.access, grantee, now)?;
@@ -148,32 +158,37 @@ impl SignIn {
     }
 
     /// Ends as many of the user's other sessions as the policy asks for.
-    async fn make_room(&self, user: &User, but: crate::ids::SessionId, now: Timestamp) -> Result<(), PortError> {
+    async fn make_room(&self, but: SessionId, whose: Whose<'_>) -> Result<(), PortError> {
         let SessionPolicy { max_per_user: Some(max), when_full, .. } = self.policy.session else { return Ok(()) };
         let age = |snapshot: &Snapshot| match when_full {
             WhenFull::Deny => None,
             WhenFull::EndOldest => Some(snapshot.session.created_at),
             WhenFull::EndLeastRecent => Some(snapshot.last_refreshed_at().unwrap_or(snapshot.session.created_at)),
         };
-        let all = self.ports.sessions.list(user.id).await?;
+        let all = self.ports.sessions.list(whose.user).await?;
         let mut others: Vec<_> = all
             .iter()
-            .filter(|snapshot| snapshot.session.id != but && snapshot.is_live(now))
+            .filter(|snapshot| snapshot.session.id != but && snapshot.is_live(whose.now))
             .filter_map(|snapshot| age(snapshot).map(|age| (age, snapshot.session.id)))
             .collect();
         others.sort_unstable();
         let surplus = (others.len() + 1).saturating_sub(max.get() as usize);
         for (_, id) in others.into_iter().take(surplus) {
-            self.end(id, EndReason::SessionLimit, now).await?;
+            self.end(id, EndReason::SessionLimit, whose).await?;
         }
         Ok(())
     }
 
-    async fn end(&self, session: crate::ids::SessionId, reason: EndReason, at: Timestamp) -> Result<(), PortError> {
-        let end = End { session: SessionKey::Id(session), reason, at, only_while: None };
-        if self.ports.sessions.end(end).await? == EndOutcome::Ended {
-            self.ports.events.record(Event::Ended { session, reason });
-        }
-        Ok(())
+    async fn end(&self, session: SessionId, reason: EndReason, whose: Whose<'_>) -> Result<(), PortError> {
+        let end = End { session: SessionKey::Id(session), reason, at: whose.now, only_while: None };
+        self.ports.end(end, session, Some(whose.user), whose.from).await.map(drop)
     }
+}
+
+/// Who signs in, from where, and when.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    user: UserId,
+    from: &'a Origin,
+    now: Timestamp,
 }

@@ -1,7 +1,8 @@
 //! Revoke: whoever holds a refresh token, current or spent, may end its session.
 
 use super::Ports;
-use crate::ports::{End, EndOutcome, Event, PortError, SessionKey};
+use crate::history::Origin;
+use crate::ports::{End, PortError, SessionKey};
 use crate::reason::EndReason;
 use crate::refresh_token::Presented;
 
@@ -30,21 +31,19 @@ impl SignOut {
     ///
     /// # Errors
     /// [`PortError`]: whether the session ended is not known; send the request again.
-    pub async fn run(&self, text: &str) -> Result<SignedOut, PortError> {
+    pub async fn run(&self, text: &str, from: &Origin) -> Result<SignedOut, PortError> {
         let Ok(presented) = self.ports.codec.decode(text) else { return Ok(SignedOut::NotAuthentic) };
         let reason = EndReason::SignedOut;
         let key = SessionKey::Lookup(presented.lookup());
-        let session = match &presented {
-            Presented::Chained(token) => Some(token.session),
+        let (session, user) = match &presented {
+            Presented::Chained(token) => (token.session, None),
             Presented::Bare(_) => match self.ports.sessions.find(&key).await? {
-                Some(snapshot) => Some(snapshot.session.id),
+                Some(snapshot) => (snapshot.session.id, Some(snapshot.session.user)),
                 None => return Ok(SignedOut::NotAuthentic),
             },
         };
         let end = End { session: key, reason, at: self.ports.clock.now(), only_while: None };
-        if let (EndOutcome::Ended, Some(session)) = (self.ports.sessions.end(end).await?, session) {
-            self.ports.events.record(Event::Ended { session, reason });
-        }
+        self.ports.end(end, session, user, from).await?;
         Ok(SignedOut::Over)
     }
 }

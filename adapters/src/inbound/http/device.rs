@@ -1,34 +1,30 @@
-//! Where a request comes from: shown to the user in the list of sessions, used for no decision.
+//! Where a request comes from: shown to the user, and logged; used for no decision.
 
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
+use regrant_domain::history::Origin;
 use regrant_domain::session::Device;
 
 use super::{App, Peer};
 
-/// What the request itself tells of its device.
-pub(super) struct Origin {
-    user_agent: Option<String>,
-    ip: Option<String>,
+/// The device, with the name that the client gave.
+pub(super) fn labelled(origin: Origin, label: Option<String>) -> Device {
+    Device { label, user_agent: origin.user_agent, ip: origin.ip }
 }
 
-impl Origin {
-    /// The device, with the name that the client gave.
-    pub(super) fn labelled(self, label: Option<String>) -> Device {
-        Device { label, user_agent: self.user_agent, ip: self.ip }
-    }
-}
+/// Where the request came from.
+pub(super) struct From(pub(super) Origin);
 
-impl FromRequestParts<App> for Origin {
+impl FromRequestParts<App> for From {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
         let user_agent = parts.headers.get(header::USER_AGENT).map(|value| shown(value.as_bytes()));
         let ip = parts.extensions.get::<Peer>().map(|Peer(ip)| ip.to_canonical().to_string());
-        Ok(Self { user_agent: user_agent.filter(|text| !text.is_empty()), ip })
+        Ok(Self(Origin { user_agent: user_agent.filter(|text| !text.is_empty()), ip }))
     }
 }
 

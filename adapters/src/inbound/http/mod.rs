@@ -128,6 +128,7 @@ fn guarded_routes(app: &App) -> Router<App> {
         ("/api/me/password", put(users::change_password)),
         ("/api/sessions", get(sessions::list).delete(sessions::end_all)),
         ("/api/sessions/{id}", delete(sessions::end_one)),
+        ("/api/sessions/{id}/history", get(sessions::history)),
     ]
     .into_iter()
     .fold(Router::new(), |router, (path, methods)| router.route(path, methods.route_layer(guard.clone())))

@@ -1,4 +1,4 @@
-//! The user's own sessions: list them, end one, end all.
+//! The user's own sessions: list them, end one, end all, and what happened to one.
 
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -8,6 +8,7 @@ use regrant_domain::ids::SessionId;
 
 use super::App;
 use super::auth::SignedIn;
+use super::device::From;
 use super::problem::{self, Problem};
 use super::{query, wire};
 
@@ -22,13 +23,24 @@ pub(super) async fn list(
     Ok(wire::sessions(&listed, &caller, only_live))
 }
 
+/// `GET /api/sessions/{id}/history`: what happened to one of them, the latest last.
+pub(super) async fn history(
+    State(app): State<App>,
+    SignedIn(caller): SignedIn,
+    SessionInPath(session): SessionInPath,
+) -> Result<impl IntoResponse, Problem> {
+    let entries = app.use_cases().history.run(&caller, session).await?;
+    Ok(wire::history(&entries.ok_or_else(Problem::session_not_found)?))
+}
+
 /// `DELETE /api/sessions/{id}`
 pub(super) async fn end_one(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
     SessionInPath(session): SessionInPath,
+    From(origin): From,
 ) -> Result<StatusCode, Problem> {
-    problem::ended_one(app.use_cases().sessions.end_one(&caller, session).await?)?;
+    problem::ended_one(app.use_cases().sessions.end_one(&caller, session, &origin).await?)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -36,10 +48,11 @@ pub(super) async fn end_one(
 pub(super) async fn end_all(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
+    From(origin): From,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
     let include_current = query::flag(&uri, "include_current")?;
-    app.use_cases().sessions.end_all(&caller, include_current).await?;
+    app.use_cases().sessions.end_all(&caller, include_current, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

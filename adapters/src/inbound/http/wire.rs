@@ -5,7 +5,8 @@
 
 use axum::Json as Answer;
 use axum::response::IntoResponse;
-use regrant_domain::reason::Refusal;
+use regrant_domain::history::Entry;
+use regrant_domain::reason::{EndReason, Refusal};
 use regrant_domain::refresh_token::Lifetime;
 use regrant_domain::session::{Device, Session, Snapshot, Status};
 use regrant_domain::time::Timestamp;
@@ -230,4 +231,35 @@ fn end(snapshot: &Snapshot, now: Timestamp) -> Option<(Timestamp, &'static str)>
         Status::Live if now.has_reached(snapshot.token.expires_at) => Some((expiry(snapshot), Refusal::Expired.code())),
         Status::Live => None,
     }
+}
+
+#[derive(Serialize)]
+struct EntryBody<'a> {
+    at: Instant,
+    /// `session`, or `account`: what happened to the account while the session lived.
+    about: &'static str,
+    what: &'static str,
+    reason: Option<&'static str>,
+    detail: &'static str,
+    ip: Option<&'a str>,
+    user_agent: Option<&'a str>,
+}
+
+impl<'a> From<&'a Entry> for EntryBody<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        Self {
+            at: Instant(entry.at),
+            about: if entry.session.is_some() { "session" } else { "account" },
+            what: entry.what.code(),
+            reason: entry.what.reason().map(EndReason::code),
+            detail: entry.what.sentence(),
+            ip: entry.from.ip.as_deref(),
+            user_agent: entry.from.user_agent.as_deref(),
+        }
+    }
+}
+
+/// A history, in its order.
+pub(super) fn history(entries: &[Entry]) -> impl IntoResponse + use<> {
+    Answer(entries.iter().map(EntryBody::from).collect::<Vec<_>>()).into_response()
 }

@@ -14,6 +14,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 mod errors;
+mod history;
 mod portable;
 mod rotations;
 mod rows;

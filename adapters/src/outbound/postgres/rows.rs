@@ -26,7 +26,7 @@ pub(super) fn get<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
 }
 
 /// Milliseconds since 1970. Microseconds, which only another program can have written, are dropped.
-fn millis(row: &PgRow, column: &'static str) -> Result<i64, PortError> {
+pub(super) fn millis(row: &PgRow, column: &'static str) -> Result<i64, PortError> {
     get::<DateTime<Utc>>(row, column).map(|at| at.timestamp_millis())
 }
 

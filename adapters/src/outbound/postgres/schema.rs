@@ -8,12 +8,20 @@ use super::{PostgresOptions, StartError, lone_connection};
 use crate::outbound::sql::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};
 
 /// Every migration, in order.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    up: include_str!("../../../../migrations/postgres/0001_initial.up.sql"),
-    down: include_str!("../../../../migrations/postgres/0001_initial.down.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        up: include_str!("../../../../migrations/postgres/0001_initial.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0001_initial.down.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "history",
+        up: include_str!("../../../../migrations/postgres/0002_history.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0002_history.down.sql"),
+    },
+];
 
 /// Why the schema is not, or cannot be made, what this version needs.
 #[derive(Debug, thiserror::Error)]
@@ -166,7 +174,7 @@ fn refuse_if_ahead(applied: &[i64]) -> Result<(), SchemaError> {
 
 /// Where no migration was applied, no table of these names can be Regrant's.
 async fn refuse_strangers(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    for table in ["users", "sessions", "refresh_tokens"] {
+    for table in ["users", "sessions", "refresh_tokens", "history"] {
         let taken = has_table(connection, table).await?;
         if taken {
             return Err(SchemaError::Taken(table.into()));

@@ -117,7 +117,8 @@ SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS
        current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS in_recovery,
        current_setting('transaction_read_only') AS read_only, current_setting('server_encoding') AS encoding,
        array(SELECT relname::text FROM pg_class
-             WHERE oid IN (to_regclass('users'), to_regclass('sessions'), to_regclass('refresh_tokens'))
+             WHERE oid IN (to_regclass('users'), to_regclass('sessions'), to_regclass('refresh_tokens'),
+                           to_regclass('history'))
                AND relpersistence = 'u' ORDER BY relname) AS unlogged";
 
 /// Refuses what is not in `allow`.

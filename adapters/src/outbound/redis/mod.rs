@@ -9,6 +9,7 @@
 mod address;
 mod connection;
 mod helpers;
+mod history;
 mod options;
 mod portable;
 mod row;

@@ -14,6 +14,8 @@ pub struct RedisOptions {
     pub prefix: String,
     /// How long a session is kept after it ended or expired.
     pub retention: Duration,
+    /// How long a history is kept after something was appended to it.
+    pub history_retention: Duration,
     /// How long one answer of a server may take.
     pub response_timeout: Duration,
     /// How long it may take to connect.
@@ -33,6 +35,7 @@ impl RedisOptions {
             url: url.into(),
             prefix: "rg:".to_owned(), // with it, keys stay within 30 bytes, which saves memory
             retention: Duration::from_hours(30 * 24),
+            history_retention: Duration::from_hours(90 * 24),
             response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             ack: Ack::None,
@@ -52,6 +55,7 @@ impl fmt::Debug for RedisOptions {
             .field("url", &"…")
             .field("prefix", &self.prefix)
             .field("retention", &self.retention)
+            .field("history_retention", &self.history_retention)
             .field("response_timeout", &self.response_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("ack", &self.ack)

@@ -23,6 +23,8 @@ pub(super) struct Scripts {
     pub(super) join: Code,
     pub(super) leave: Code,
     pub(super) index: Code,
+    pub(super) append: Code,
+    pub(super) note: Code,
 }
 
 /// The text of a script, and its name on the server.
@@ -51,6 +53,8 @@ impl Default for Scripts {
             join: code!("lua/join.lua"),
             leave: code!("lua/leave.lua"),
             index: code!("lua/index.lua"),
+            append: code!("lua/append.lua"),
+            note: code!("lua/note.lua"),
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Inner {
     pub(super) keys: Keys,
     /// In milliseconds.
     pub(super) retention: u64,
+    /// In milliseconds.
+    pub(super) history_retention: u64,
     pub(super) wait: Wait,
     /// How long one operation on one key may take.
     limit: Duration,
@@ -58,7 +60,8 @@ impl Inner {
             scripts: Scripts::default(),
             attempts: Attempts::new(),
             keys: Keys { prefix: options.prefix.clone() },
-            retention: u64::try_from(options.retention.as_millis()).unwrap_or(u64::MAX).min(LONGEST_RETENTION),
+            retention: retention(options.retention),
+            history_retention: retention(options.history_retention),
             wait,
             limit: options.response_timeout * 2,
             scan: std::sync::Mutex::new(None),
@@ -127,6 +130,11 @@ impl Inner {
 /// A thousand years.
 const LONGEST_RETENTION: u64 = 1_000 * 365 * 24 * 3_600_000;
 
+/// In milliseconds.
+fn retention(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX).min(LONGEST_RETENTION)
+}
+
 /// An answer of an unexpected form is one that no script of ours gives.
 pub(super) fn parse<T: FromRedisValue>(value: Value) -> Result<T, PortError> {
     redis::from_redis_value(value).map_err(|error| PortError::corrupt(WHAT, error))
@@ -148,6 +156,19 @@ impl Keys {
 
     pub(super) fn id(&self, id: SessionId) -> String {
         format!("{}i:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(id.as_bytes()))
+    }
+
+    pub(super) fn history_of_session(&self, id: SessionId) -> String {
+        format!("{}h:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(id.as_bytes()))
+    }
+
+    pub(super) fn history_of_account(&self, user: UserId) -> String {
+        format!("{}a:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(user.as_bytes()))
+    }
+
+    /// The set of a user's sessions that have a history.
+    pub(super) fn histories(&self, user: UserId) -> String {
+        format!("{}hu:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(user.as_bytes()))
     }
 
     pub(super) fn late(&self) -> String {

@@ -2,8 +2,10 @@
 //!
 //! Deliberately absent: any store, connection or statement. This knows plain values only.
 
+mod history;
 mod rows;
 mod schema;
 
+pub use history::{RawEntry, subject};
 pub use rows::{ImpossibleRow, RawSession, RawUser};
 pub use schema::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};

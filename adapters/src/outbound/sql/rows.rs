@@ -155,7 +155,7 @@ impl TryFrom<RawUser> for User {
 }
 
 /// [`Timestamp::from_millis`] would move an instant that is out of range to the nearest end of it.
-fn instant(millis: i64) -> Option<Timestamp> {
+pub(super) fn instant(millis: i64) -> Option<Timestamp> {
     Some(Timestamp::from_millis(millis)).filter(|at| at.millis() == millis)
 }
 

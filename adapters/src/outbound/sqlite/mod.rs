@@ -5,6 +5,7 @@
 
 mod fault;
 mod file;
+mod history;
 mod portable;
 pub mod schema;
 mod sessions;

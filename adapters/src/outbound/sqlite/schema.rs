@@ -9,12 +9,20 @@ use super::StartError;
 use super::file;
 use crate::outbound::sql::{Migration, MigrationStatus, SchemaState, migrator, schema_state, statuses};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    up: include_str!("../../../../migrations/sqlite/0001_initial.up.sql"),
-    down: include_str!("../../../../migrations/sqlite/0001_initial.down.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        up: include_str!("../../../../migrations/sqlite/0001_initial.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0001_initial.down.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "history",
+        up: include_str!("../../../../migrations/sqlite/0002_history.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0002_history.down.sql"),
+    },
+];
 
 /// All migrations, and which of them the database at `path` has. A file that is not there has none, and stays away.
 ///

@@ -11,12 +11,14 @@ use axum::extract::Request;
 use regrant_adapters::inbound::http::{HttpOptions, Peer, router};
 use regrant_adapters::outbound::events::LogEvents;
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtOptions, SigningKey};
-use regrant_adapters::outbound::passwords::Argon2Passwords;
+use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
 use regrant_domain::ports::{Ids as _, TokenCodec};
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
+use regrant_domain::usecases::import::Import;
+use regrant_domain::usecases::operate::Operate;
 use regrant_domain::usecases::sweep::Sweep;
 use regrant_domain::usecases::{Ports, UseCases};
 
@@ -48,6 +50,10 @@ pub struct App {
     pub sweep: Sweep,
     /// Explaining a token.
     pub explain: Explain,
+    /// What the operator does with users and sessions.
+    pub operate: Operate,
+    /// Taking users over from other software.
+    pub import: Import,
     /// What was made because it was missing, in words.
     pub made: Vec<String>,
     store: store::Open,
@@ -67,11 +73,14 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
         // Before anything is decided.
         follower.look().await;
     }
+    let (users, sessions) = store.portable();
     let keys = keys::present(settings, purpose, &store, &mut made).await;
     match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
         Ok(ports) => Ok(App {
             use_cases: UseCases::new(&ports, &settings.policies),
             sweep: Sweep::new(ports.clone(), settings.sweep.retention),
+            operate: Operate::new(ports.clone(), users.clone(), sessions, settings.policies.password),
+            import: Import::new(&ports, users, Arc::new(KnownHashes)),
             explain: Explain::new(ports, settings.policies.refresh),
             made,
             store,

@@ -7,7 +7,7 @@ use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::postgres::{self, PostgresOptions, PostgresStore};
 use regrant_adapters::outbound::redis::{self, RedisOptions, RedisStore};
 use regrant_adapters::outbound::sqlite::SqliteStore;
-use regrant_domain::ports::{PortError, SessionRepository, UserRepository};
+use regrant_domain::ports::{PortError, Portable, SessionRepository, UserRepository};
 use regrant_domain::time::Timestamp;
 use regrant_domain::usecases::copy::Place;
 
@@ -58,6 +58,19 @@ impl Open {
         match &self.redis {
             Some(redis) => (users, redis.clone()),
             None => (users, sessions),
+        }
+    }
+
+    /// All users, and all sessions.
+    pub(super) fn portable(&self) -> (Arc<dyn Portable>, Arc<dyn Portable>) {
+        let both: Arc<dyn Portable> = match &self.database {
+            OpenDatabase::Memory(store) => store.clone(),
+            OpenDatabase::Sqlite(store) => store.clone(),
+            OpenDatabase::Postgres(store) => store.clone(),
+        };
+        match &self.redis {
+            Some(redis) => (both, redis.clone()),
+            None => (both.clone(), both),
         }
     }
 

@@ -74,8 +74,7 @@ impl Account {
         Ok(Changed::Done)
     }
 
-    /// Deletes the account: ends its sessions, then removes the user, then what is left of the sessions. A crash in
-    /// between leaves ended sessions, which the sweep forgets.
+    /// Deletes the account.
     ///
     /// # Errors
     /// [`PortError`]: whether it was deleted is not known; try again.
@@ -84,12 +83,7 @@ impl Account {
             Ok(user) => user.id,
             Err(refused) => return Ok(refused),
         };
-        let now = self.ports.clock.now();
-        self.ports.users.advance_epoch(user, now).await?;
-        end_all(&self.ports, EndAll { user, but: None, reason: EndReason::UserDeleted, at: now }).await?;
-        self.ports.users.delete(user).await?;
-        self.ports.sessions.forget_all(user).await?;
-        self.ports.events.record(Event::UserDeleted { user });
+        delete(&self.ports, user).await?;
         Ok(Changed::Done)
     }
 
@@ -100,4 +94,16 @@ impl Account {
             Verdict::Differs => Ok(Err(Changed::WrongPassword)),
         }
     }
+}
+
+/// Ends the user's sessions, then removes the user, then what is left of the sessions; says how many ended. A crash in
+/// between leaves ended sessions, which the sweep forgets.
+pub(super) async fn delete(ports: &Ports, user: UserId) -> Result<usize, PortError> {
+    let now = ports.clock.now();
+    ports.users.advance_epoch(user, now).await?;
+    let ended = end_all(ports, EndAll { user, but: None, reason: EndReason::UserDeleted, at: now }).await?;
+    ports.users.delete(user).await?;
+    ports.sessions.forget_all(user).await?;
+    ports.events.record(Event::UserDeleted { user });
+    Ok(ended)
 }

@@ -18,6 +18,8 @@ pub mod account;
 pub mod authenticate;
 pub mod copy;
 pub mod explain;
+pub mod import;
+pub mod operate;
 pub mod ready;
 pub mod refresh;
 pub mod register;

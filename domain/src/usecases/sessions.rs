@@ -75,15 +75,17 @@ impl Sessions {
         let now = self.ports.clock.now();
         self.ports.users.advance_epoch(caller.user, now).await?;
         let but = (!include_current).then_some(caller.session.id);
-        end_all(&self.ports, EndAll { user: caller.user, but, reason: EndReason::SignedOutElsewhere, at: now }).await
+        end_all(&self.ports, EndAll { user: caller.user, but, reason: EndReason::SignedOutElsewhere, at: now }).await?;
+        Ok(())
     }
 }
 
-/// Ends a user's sessions, and tells of each.
-pub(super) async fn end_all(ports: &Ports, end: EndAll) -> Result<(), PortError> {
+/// Ends a user's sessions, and tells of each. Says how many.
+pub(super) async fn end_all(ports: &Ports, end: EndAll) -> Result<usize, PortError> {
     let reason = end.reason;
-    for session in ports.sessions.end_all(end).await? {
+    let ended = ports.sessions.end_all(end).await?;
+    for session in ended.iter().copied() {
         ports.events.record(Event::Ended { session, reason });
     }
-    Ok(())
+    Ok(ended.len())
 }

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod failures;
+mod importing;
+mod operating;
 mod properties;
 mod refreshing;
 mod sessions;

@@ -15,20 +15,24 @@ use crate::failure::{Failure, Kind};
 use crate::output;
 
 pub(super) const HELP: &str = "\
-A row has email and password_hash, and may have id, created_at and updated_at (RFC 3339):
-  {\"email\":\"ada@example.org\",\"password_hash\":\"$2b$12$…\",\"created_at\":\"2019-05-01T12:00:00Z\"}     JSON lines
-  email,password_hash                                                                       CSV: a header,
-  ada@example.org,\"$argon2id$v=19$m=65536,t=3,p=4$…\"                                        then a row a line
+A row has email and password_hash, and may have id, created_at and updated_at (RFC 3339).
+As JSON lines:
+  {\"email\":\"ada@example.org\",\"password_hash\":\"$2b$12$…\",\"created_at\":\"2019-05-01T12:00:00Z\"}
+As CSV, with a header and a row a line:
+  email,password_hash
+  ada@example.org,\"$argon2id$v=19$m=65536,t=3,p=4$…\"
 
-Hashes: Argon2 (PHC), bcrypt ($2a$, $2b$, $2y$), scrypt (PHC), PBKDF2 with SHA-256 or SHA-512 (PHC), and these as passlib,
-Django and Werkzeug write them. Everybody signs in with the old password, and has an Argon2id hash from then on.
+Hashes: Argon2, scrypt, and PBKDF2 with SHA-256 or SHA-512, as PHC strings; bcrypt ($2a$, $2b$, $2y$);
+and all of these as passlib, Django and Werkzeug write them. Everybody signs in with the old password,
+and has an Argon2id hash from then on.
 
-A row is refused, with its line and reason, if its address or hash cannot be used, if one check of the hash would cost too
-much, or if a user with its address or id is there: so an import can be repeated. Other rows are imported all the same.
---dry-run does not see an address that is in the file twice, more than 500 lines apart.
+A row is refused if its address or hash cannot be used, if one check of the hash would cost too much,
+or if a user with its address or id is there: so an import can be repeated. Refused rows are told with
+their line and reason; the others are imported all the same. --dry-run does not see an address that is
+in the file twice, if that is more than 500 lines apart.
 
-Exit codes: 0 everything was imported; 1 rows were refused, or it failed; 2 the command line or the configuration is at
-fault.";
+Exit codes: 0 everything was imported; 1 rows were refused, or it failed; 2 the command line or the
+configuration is at fault.";
 
 /// Refused rows that are printed where no file is named for them.
 const PRINTED: u64 = 20;

@@ -23,8 +23,7 @@ Examples:
   regrant session end --where --address 203.0.113.0/24 --created-before 30d --dry-run
   regrant session end --where --user-agent 'OldApp/1.' --yes
 
-Running services see an end at once. With --where, a session that is opened meanwhile may be missed: what lets it in has
-to be closed first.";
+Running services see an end at once. With --where, a session that is opened meanwhile may be missed.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Session {
@@ -59,6 +58,7 @@ pub(super) struct Show {
     format: Format,
 }
 
+// Beside an argument that excludes `--where`, `requires` asks for nothing: hence both.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["id", "user", "where"])))]
 pub(super) struct End {
@@ -71,16 +71,16 @@ pub(super) struct End {
     #[arg(long = "where", id = "where")]
     by_conditions: bool,
     /// Condition: signed in before this instant (RFC 3339), or longer ago than this (90s, 15m, 1h, 30d)
-    #[arg(long, value_name = "INSTANT|DURATION", value_parser = before, requires = "where")]
+    #[arg(long, value_name = "INSTANT|DURATION", value_parser = before, requires = "where", conflicts_with_all = ["id", "user"])]
     created_before: Option<Before>,
     /// Condition: signed in from this address, or from this range such as 192.0.2.0/24 or 2001:db8::/32
-    #[arg(long, value_name = "IP|CIDR", requires = "where")]
+    #[arg(long, value_name = "IP|CIDR", requires = "where", conflicts_with_all = ["id", "user"])]
     address: Option<AddressRange>,
     /// Condition: signed in with a user agent that contains this text, in upper and lower case as written
-    #[arg(long, value_name = "TEXT", requires = "where", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", requires = "where", conflicts_with_all = ["id", "user"], value_parser = clap::builder::NonEmptyStringValueParser::new())]
     user_agent: Option<String>,
     /// Print how many sessions meet the conditions, and end none
-    #[arg(long, requires = "where")]
+    #[arg(long, requires = "where", conflicts_with_all = ["id", "user"])]
     dry_run: bool,
     /// Do not ask
     #[arg(long)]

@@ -73,7 +73,7 @@ pub(super) struct End {
     /// Condition: signed in before this instant (RFC 3339), or longer ago than this (90s, 15m, 1h, 30d)
     #[arg(long, value_name = "INSTANT|DURATION", value_parser = before, requires = "where", conflicts_with_all = ["id", "user"])]
     created_before: Option<Before>,
-    /// Condition: signed in from this address, or from this range such as 192.0.2.0/24 or 2001:db8::/32
+    /// Condition: signed in from this address, or from this range, such as 192.0.2.0/24
     #[arg(long, value_name = "IP|CIDR", requires = "where", conflicts_with_all = ["id", "user"])]
     address: Option<AddressRange>,
     /// Condition: signed in with a user agent that contains this text, in upper and lower case as written

@@ -57,16 +57,8 @@ fn fields(line: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
-        let (field, after) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_field(quoted)?,
-            None => {
-                let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
-                if field.contains('"') {
-                    return Err("a value with a double quote must be in double quotes".to_owned());
-                }
-                (field.to_owned(), after)
-            }
-        };
+        let (field, after) =
+            if let Some(quoted) = rest.strip_prefix('"') { quoted_field(quoted)? } else { plain_field(rest)? };
         fields.push(field);
         match after.strip_prefix(',') {
             Some(after) => rest = after,
@@ -74,6 +66,15 @@ fn fields(line: &str) -> Result<Vec<String>, String> {
             None => return Err("after a closing double quote, expected a comma".to_owned()),
         }
     }
+}
+
+/// A field without quotes, and what comes after it.
+fn plain_field(text: &str) -> Result<(String, &str), String> {
+    let (field, after) = text.split_at(text.find(',').unwrap_or(text.len()));
+    if field.contains('"') {
+        return Err("a value with a double quote must be in double quotes".to_owned());
+    }
+    Ok((field.to_owned(), after))
 }
 
 /// A field after its opening quote, and what comes after its closing one.

@@ -6,6 +6,7 @@
 //! Arrows: [`usecases`] → [`decide`](mod@decide) → the types; `usecases` → [`ports`]. `decide` sees no port.
 
 pub mod access_token;
+pub mod address;
 pub mod decide;
 pub mod event;
 pub mod history;

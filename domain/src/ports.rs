@@ -302,6 +302,10 @@ pub trait Portable: Send + Sync {
     /// many were refused because another user has their address.
     async fn keep_users(&self, users: Vec<User>) -> Result<u64, PortError>;
 
+    /// Adds those users whose id and address are both free, and leaves every user who is there as it is. No two of
+    /// `users` have the same id or address. Says who was added; nobody, where the store keeps no users.
+    async fn add_users(&self, users: Vec<User>) -> Result<Vec<UserId>, PortError>;
+
     /// Keeps sessions; one that is there already is replaced only by a later generation, or by an end. Sessions of
     /// users that are not there are left out; says how many.
     async fn keep_sessions(&self, sessions: Vec<Snapshot>) -> Result<u64, PortError>;
@@ -391,6 +395,21 @@ pub enum Verdict {
     /// The wrong password, or there is nothing to compare with.
     Differs,
 }
+
+/// Reads password hashes that other software made, before they are kept.
+///
+/// 1. What it accepts can be checked by [`Passwords::verify`], at a bounded cost; what it refuses would be a password
+///    that differs at every sign-in.
+#[cfg_attr(any(test, feature = "testing"), mockall::automock)]
+pub trait ForeignHashes: Send + Sync {
+    /// Reads one, without a password.
+    fn accept(&self, text: &str) -> Result<PasswordHash, UnusableHash>;
+}
+
+/// Why a hash of other software cannot be used: the end of a sentence, in which nothing of the hash is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the password hash cannot be used: {0}")]
+pub struct UnusableHash(pub &'static str);
 
 /// The one source of the time. It follows the store's clock, so that servers whose clocks disagree decide alike.
 #[cfg_attr(any(test, feature = "testing"), mockall::automock)]

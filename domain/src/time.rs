@@ -1,6 +1,7 @@
 //! Instants. There is no clock here: see [`Clock`](crate::ports::Clock).
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -69,6 +70,22 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = NotAnInstant;
+
+    /// Reads RFC 3339 with any offset; what is finer than a millisecond is dropped.
+    fn from_str(text: &str) -> Result<Self, NotAnInstant> {
+        let millis = DateTime::parse_from_rfc3339(text).map_err(|_| NotAnInstant)?.timestamp_millis();
+        let instant = Self::from_millis(millis);
+        if instant.0 == millis { Ok(instant) } else { Err(NotAnInstant) }
+    }
+}
+
+/// The text is not an instant, or not one that every store can keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an instant from 1970 to 9999: expected RFC 3339, such as 2026-11-21T08:30:00Z")]
+pub struct NotAnInstant;
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -97,5 +114,18 @@ mod tests {
     fn text_is_rfc_3339_in_utc_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_795_249_800_007).to_string(), "2026-11-21T08:30:00.007Z");
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn text_is_read_with_any_offset_and_nothing_else_is_an_instant() {
+        let instant = Timestamp::from_millis(1_795_249_800_007);
+        for text in ["2026-11-21T08:30:00.007Z", "2026-11-21T10:30:00.0079+02:00", "2026-11-21 08:30:00.007+00:00"] {
+            assert_eq!(text.parse(), Ok(instant), "{text}");
+        }
+        for text in
+            ["", "2026-11-21", "2026-11-21T08:30:00", "1969-12-31T23:59:59Z", "1795249800", "9999-13-01T00:00:00Z"]
+        {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotAnInstant), "{text}");
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! Content that is carried from one store to another.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::reason::EndReason;
 use regrant_domain::refresh_token::{Generation, Held};
 use regrant_domain::session::{Snapshot, Status};
-use regrant_domain::user::{Epoch, PasswordHash};
+use regrant_domain::user::{Epoch, PasswordHash, User};
 
 use super::bench::{Bench, a_session, a_user, as_opened, random};
 
@@ -108,4 +109,48 @@ pub(crate) async fn users_are_carried_in_and_an_address_stays_its_owners(bench: 
         assert_eq!(bench.users.find_by_email(&ada.email).await.unwrap().as_ref(), Some(stays));
     }
     assert_eq!(bench.users.find(thief.id).await.unwrap(), None);
+}
+
+pub(crate) async fn users_are_added_where_id_and_address_are_free_and_nobody_is_changed(bench: &Bench) {
+    let (ada, mut same_id, mut same_address) = (bench.user().await, a_user(), a_user());
+    let later = |user: &mut User| user.updated_at = user.updated_at.plus(Duration::from_hours(1));
+    same_id.id = ada.id;
+    same_address.email = ada.email.clone();
+    later(&mut same_id);
+    later(&mut same_address);
+    let (mut new, other) = (a_user(), a_user());
+    new.epoch = Epoch(3);
+    new.password_hash = PasswordHash::new("pbkdf2_sha256$1000$sÄlt'$aGFzaA==".into());
+    let add = async |users: &[&User]| {
+        let users = users.iter().copied().cloned().collect();
+        bench.users_out.add_users(users).await.unwrap().into_iter().collect::<HashSet<_>>()
+    };
+    assert_eq!(add(&[&same_id, &new, &same_address, &other]).await, HashSet::from([new.id, other.id]));
+    let mut again = new.clone();
+    later(&mut again);
+    assert_eq!(add(&[&again, &other]).await, HashSet::new());
+    assert_eq!(add(&[]).await, HashSet::new());
+    for user in [&ada, &new, &other] {
+        assert_eq!(bench.users.find(user.id).await.unwrap().as_ref(), Some(user));
+        assert_eq!(bench.users.find_by_email(&user.email).await.unwrap().as_ref(), Some(user));
+    }
+    assert_eq!(bench.users.find_by_email(&same_id.email).await.unwrap(), None);
+    assert_eq!(bench.users.find(same_address.id).await.unwrap(), None);
+}
+
+pub(crate) async fn of_two_additions_of_the_same_users_at_once_each_user_is_added_by_one(bench: &Bench) {
+    let users: Vec<_> = (0..200).map(|_| a_user()).collect();
+    let add = |mut users: Vec<User>, backwards: bool| {
+        if backwards {
+            users.reverse();
+        }
+        let store = bench.users_out.clone();
+        tokio::spawn(async move { store.add_users(users).await.unwrap() })
+    };
+    let (one, other) = (add(users.clone(), false), add(users.clone(), true));
+    let mut added = [one.await.unwrap(), other.await.unwrap()].concat();
+    added.sort_unstable();
+    let mut expected: Vec<_> = users.iter().map(|user| user.id).collect();
+    expected.sort_unstable();
+    assert_eq!(added, expected);
 }

@@ -100,7 +100,9 @@ macro_rules! contract {
                     what_is_carried_in_comes_back_equal_and_again_changes_nothing,
                     carrying_in_never_takes_a_generation_back_or_brings_a_session_to_life,
                     a_session_without_its_user_is_left_out_where_the_store_keeps_both,
-                    users_are_carried_in_and_an_address_stays_its_owners;
+                    users_are_carried_in_and_an_address_stays_its_owners,
+                    users_are_added_where_id_and_address_are_free_and_nobody_is_changed,
+                    of_two_additions_of_the_same_users_at_once_each_user_is_added_by_one;
                 history:
                     an_entry_comes_back_equal_and_appended_again_is_one,
                     a_session_and_an_account_have_histories_of_their_own,

@@ -5,6 +5,7 @@
 
 pub(crate) mod actors;
 pub(crate) mod fakes;
+pub(crate) mod hashes;
 pub(crate) mod servers;
 pub(crate) mod stores;
 pub(crate) mod transport;

@@ -3,6 +3,8 @@
 mod accounts;
 mod failures;
 mod history;
+mod importing;
+mod operating;
 mod properties;
 mod refreshing;
 mod sessions;

@@ -1,3 +1,4 @@
 //! How the world reaches Regrant.
 
 pub mod http;
+pub mod users_file;

@@ -296,6 +296,20 @@ impl Portable for MemoryStore {
         Ok(left_out)
     }
 
+    async fn add_users(&self, users: Vec<User>) -> Result<Vec<UserId>, PortError> {
+        let mut state = self.state();
+        let mut added = Vec::new();
+        for user in users {
+            if state.emails.contains_key(&user.email) || state.users.contains_key(&user.id) {
+                continue;
+            }
+            added.push(user.id);
+            state.emails.insert(user.email.clone(), user.id);
+            state.users.insert(user.id, user);
+        }
+        Ok(added)
+    }
+
     async fn keep_sessions(&self, sessions: Vec<Snapshot>) -> Result<u64, PortError> {
         let mut state = self.state();
         let mut left_out = 0;

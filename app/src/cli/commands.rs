@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Cli, Command, Config, Keys, Migrate, explain};
+use super::{Cli, Command, Config, Keys, Migrate, explain, session, user};
 use crate::compose::{self, App, Purpose, keys, migrate as schema};
 use crate::failure::Failure;
 use crate::settings::{Loaded, Settings};
@@ -27,6 +27,8 @@ pub(super) async fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
         // It has two configurations, and was run with them.
         Some(Command::Copy(_)) => Ok(()),
         Some(Command::Sweep) => sweep(settings).await,
+        Some(Command::User(what)) => user::run(settings, what).await,
+        Some(Command::Session(what)) => session::run(settings, what).await,
         Some(Command::Explain(what)) => explain::run(settings, what).await,
     }
 }

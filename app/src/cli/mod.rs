@@ -12,9 +12,15 @@ use crate::failure::Failure;
 use crate::settings::{self, File, Loaded, Sources};
 use crate::{output, telemetry};
 
+mod ask;
 mod commands;
 mod copy;
 mod explain;
+mod import;
+mod progress;
+mod session;
+mod shown;
+mod user;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +31,8 @@ Examples:
   REGRANT__ACCESS_TOKEN__TTL=15m regrant          one key from the environment
   regrant copy --from sqlite.toml --to postgres.toml
   printf %s \"$TOKEN\" | regrant explain            why is this refresh token refused?
+  regrant user import users.csv --dry-run         users of other software, with their password hashes
+  regrant session end --user ada@example.org
 
 Configuration: built-in values, then the file (--config), then environment variables
 REGRANT__SECTION__KEY, then flags; later ones win.
@@ -80,6 +88,12 @@ enum Command {
     ///
     /// A server does so by itself every sweep.every; this is for sweep.every = "0s", or for now.
     Sweep,
+    /// Look at users, add one, change or delete one, import many
+    #[command(subcommand)]
+    User(user::User),
+    /// Look at sessions, and end them
+    #[command(subcommand)]
+    Session(session::Session),
     /// Explain a refresh token, read from standard input; changes nothing
     ///
     /// Prints its session, generation, state and times, what happened to it, and what a refresh would answer.
@@ -162,7 +176,12 @@ fn run(cli: &Cli, variables: Vec<(OsString, OsString)>) -> Result<(), Failure> {
         return in_runtime(both.to.settings.log, copy::run(what, &both));
     }
     let loaded = load(&cli.global, variables)?;
-    in_runtime(loaded.settings.log, commands::run(cli, &loaded))
+    let mut log = loaded.settings.log;
+    if matches!(cli.command, Some(Command::User(_) | Command::Session(_))) {
+        // They say themselves what they did; a line for each session that ends would only hide it.
+        log.level = log.level.min(tracing::Level::WARN);
+    }
+    in_runtime(log, commands::run(cli, &loaded))
 }
 
 fn in_runtime(log: settings::Log, command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use regrant_adapters::inbound::http::{HttpOptions, Peer, router};
 use regrant_adapters::outbound::events::LogEvents;
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, SigningKey};
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
-use regrant_adapters::outbound::passwords::Argon2Passwords;
+use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
 use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
@@ -20,6 +20,8 @@ use regrant_domain::policy::{AccessPolicy, KeptAccessPolicy};
 use regrant_domain::ports::{AccessTokens, Ids as _, TokenCodec};
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
+use regrant_domain::usecases::import::Import;
+use regrant_domain::usecases::operate::Operate;
 use regrant_domain::usecases::sweep::{Retention, Sweep};
 use regrant_domain::usecases::{Policies, Ports, UseCases};
 use serde_json::Value;
@@ -52,6 +54,10 @@ pub struct App {
     pub sweep: Sweep,
     /// Explaining a token.
     pub explain: Explain,
+    /// What the operator does with users and sessions.
+    pub operate: Operate,
+    /// Taking users over from other software.
+    pub import: Import,
     /// What was made because it was missing, in words.
     pub made: Vec<String>,
     published_keys: PublishedKeys,
@@ -72,12 +78,15 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
         // Before anything is decided.
         follower.look().await;
     }
+    let (users, sessions) = store.portable();
     let keys = keys::present(settings, purpose, &store, &mut made).await;
     let policies = policies(settings);
     match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
         Ok((ports, published_keys)) => Ok(App {
             use_cases: UseCases::new(&ports, &policies),
             sweep: Sweep::new(ports.clone(), retention(settings)),
+            operate: Operate::new(ports.clone(), users.clone(), sessions, policies.password),
+            import: Import::new(&ports, users, Arc::new(KnownHashes)),
             explain: Explain::new(ports, &policies),
             made,
             published_keys,

@@ -8,7 +8,7 @@ use regrant_adapters::outbound::no_history::NoHistory;
 use regrant_adapters::outbound::postgres::{self, PostgresOptions, PostgresStore};
 use regrant_adapters::outbound::redis::{self, RedisOptions, RedisStore};
 use regrant_adapters::outbound::sqlite::SqliteStore;
-use regrant_domain::ports::{HistoryRepository, PortError, SessionRepository, UserRepository};
+use regrant_domain::ports::{HistoryRepository, PortError, Portable, SessionRepository, UserRepository};
 use regrant_domain::time::Timestamp;
 use regrant_domain::usecases::copy::Place;
 
@@ -71,6 +71,19 @@ impl Open {
             (None, OpenDatabase::Postgres(store)) => store.clone(),
         };
         if kept { history } else { Arc::new(NoHistory::new(history)) }
+    }
+
+    /// All users, and all sessions.
+    pub(super) fn portable(&self) -> (Arc<dyn Portable>, Arc<dyn Portable>) {
+        let both: Arc<dyn Portable> = match &self.database {
+            OpenDatabase::Memory(store) => store.clone(),
+            OpenDatabase::Sqlite(store) => store.clone(),
+            OpenDatabase::Postgres(store) => store.clone(),
+        };
+        match &self.redis {
+            Some(redis) => (both, redis.clone()),
+            None => (both.clone(), both),
+        }
     }
 
     /// For carrying everything elsewhere.

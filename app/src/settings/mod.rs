@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use regrant_domain::usecases::Policies;
 
-mod duration;
+pub(crate) mod duration;
 mod fault;
 mod layers;
 mod read;

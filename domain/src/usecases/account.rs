@@ -76,8 +76,7 @@ impl Account {
         Ok(Changed::Done)
     }
 
-    /// Deletes the account: ends its sessions, then removes its history, the user, and what is left of the sessions. A
-    /// crash in between leaves ended sessions, which the sweep forgets.
+    /// Deletes the account.
     ///
     /// # Errors
     /// [`PortError`]: whether it was deleted is not known; try again.
@@ -86,13 +85,7 @@ impl Account {
             Ok(user) => user.id,
             Err(refused) => return Ok(refused),
         };
-        let now = self.ports.clock.now();
-        self.ports.users.advance_epoch(user, now).await?;
-        end_all(&self.ports, EndAll { user, but: None, reason: EndReason::UserDeleted, at: now }, from).await?;
-        self.ports.history.forget_all(user).await?;
-        self.ports.users.delete(user).await?;
-        self.ports.sessions.forget_all(user).await?;
-        self.ports.events.record(Event::UserDeleted { user }, from);
+        delete(&self.ports, user, from).await?;
         Ok(Changed::Done)
     }
 
@@ -103,4 +96,17 @@ impl Account {
             Verdict::Differs => Ok(Err(Changed::WrongPassword)),
         }
     }
+}
+
+/// Ends the user's sessions, then removes the history, the user, and what is left of the sessions; says how many ended. A
+/// crash in between leaves ended sessions, which the sweep forgets.
+pub(super) async fn delete(ports: &Ports, user: UserId, from: &Origin) -> Result<usize, PortError> {
+    let now = ports.clock.now();
+    ports.users.advance_epoch(user, now).await?;
+    let ended = end_all(ports, EndAll { user, but: None, reason: EndReason::UserDeleted, at: now }, from).await?;
+    ports.history.forget_all(user).await?;
+    ports.users.delete(user).await?;
+    ports.sessions.forget_all(user).await?;
+    ports.events.record(Event::UserDeleted { user }, from);
+    Ok(ended)
 }

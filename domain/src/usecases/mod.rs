@@ -21,6 +21,8 @@ pub mod authenticate;
 pub mod copy;
 pub mod explain;
 pub mod history;
+pub mod import;
+pub mod operate;
 pub mod ready;
 pub mod refresh;
 pub mod register;

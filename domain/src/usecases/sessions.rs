@@ -75,14 +75,15 @@ impl Sessions {
         self.ports.users.advance_epoch(caller.user, now).await?;
         let but = (!include_current).then_some(caller.session.id);
         let end = EndAll { user: caller.user, but, reason: EndReason::SignedOutElsewhere, at: now };
-        end_all(&self.ports, end, from).await
+        end_all(&self.ports, end, from).await.map(drop)
     }
 }
 
-/// Ends a user's sessions, and tells of each.
-pub(super) async fn end_all(ports: &Ports, end: EndAll, from: &Origin) -> Result<(), PortError> {
+/// Ends a user's sessions, and tells of each. Says how many.
+pub(super) async fn end_all(ports: &Ports, end: EndAll, from: &Origin) -> Result<usize, PortError> {
     let EndAll { user, reason, at, .. } = end;
     let ended = ports.sessions.end_all(end).await?;
+    let count = ended.len();
     ports.tell(ended.into_iter().map(|session| Event::Ended { session, reason }), user, at, from).await;
-    Ok(())
+    Ok(count)
 }

@@ -129,7 +129,6 @@ fn a_stored_hash_that_cannot_be_used_is_a_password_that_differs_at_the_cost_of_o
         "$2b$04$äääääääääääääääääääääääääää",
         "$1$abcdefgh$G//4keteveJp0qb8z2DxG/",
         "$6$salt$hash",
-        "$pbkdf2-sha256$i=1000,l=32$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
         &long,
     ]
     .map(str::to_owned)
@@ -200,8 +199,6 @@ fn a_stored_hash_that_cannot_be_used_is_a_password_that_differs_at_the_cost_of_o
     for stored in hostile {
         hasher.done.clear();
         assert_eq!(hasher.check("password", &stored), Check::Differs, "{stored}");
-        // A cost below what bcrypt allows is noticed by the library, after it was asked.
-        hasher.done.retain(|done| *done != "bcrypt");
         assert_eq!(hasher.done, ["argon2 as new"], "{stored}");
     }
 }

@@ -5,7 +5,10 @@
 //! short queue; whoever finds it full is told so at once.
 
 mod hasher;
+mod stored;
 
+#[cfg(test)]
+mod foreign_test;
 #[cfg(test)]
 mod hasher_test;
 
@@ -16,12 +19,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use regrant_domain::ports::{Passwords, PortError, Randomness, Verdict};
+use regrant_domain::ports::{ForeignHashes, Passwords, PortError, Randomness, UnusableHash, Verdict};
 use regrant_domain::secret::Secret;
 use regrant_domain::user::{Password, PasswordHash};
 use tokio::sync::oneshot;
 
 use hasher::{Check, Hasher};
+use stored::Stored;
 
 /// Bytes of a salt (RFC 9106 §3.1).
 const SALT_LEN: usize = 16;
@@ -29,8 +33,8 @@ const WHAT: &str = "password hashing";
 
 type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 
-/// New hashes are Argon2id with 19 MiB, 2 passes and 1 lane; other Argon2 hashes and bcrypt are accepted and replaced by a
-/// better one when their password comes by.
+/// New hashes are Argon2id with 19 MiB, 2 passes and 1 lane; other Argon2 hashes, bcrypt, scrypt and PBKDF2 are accepted
+/// and replaced by a better one when their password comes by.
 pub struct Argon2Passwords {
     queue: SyncSender<Job>,
     randomness: Arc<dyn Randomness>,
@@ -123,6 +127,16 @@ impl Passwords for Argon2Passwords {
             })
         })
         .await
+    }
+}
+
+/// The kinds of hashes that [`Argon2Passwords`] can check.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KnownHashes;
+
+impl ForeignHashes for KnownHashes {
+    fn accept(&self, text: &str) -> Result<PasswordHash, UnusableHash> {
+        Stored::read(text).map(|_| PasswordHash::new(text.to_owned())).map_err(UnusableHash)
     }
 }
 

@@ -23,6 +23,14 @@ ON CONFLICT (id) DO UPDATE SET email = EXCLUDED.email, password_hash = EXCLUDED.
     session_epoch = GREATEST(users.session_epoch, EXCLUDED.session_epoch), updated_at = EXCLUDED.updated_at
 WHERE users.updated_at < EXCLUDED.updated_at";
 
+/// A taken address or id does nothing. In the order of the addresses, so that two imports at once wait for each other in one
+/// order.
+const ADD_USERS: &str = "\
+INSERT INTO users (id, email, password_hash, session_epoch, created_at, updated_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+    AS coming (id, email, password_hash, session_epoch, created_at, updated_at) ORDER BY email
+ON CONFLICT DO NOTHING RETURNING id";
+
 /// Locks in the order of everybody: users, then refresh tokens by token, then sessions. The conditions are those of
 /// `regrant_domain::session::later_of`, looked at on the row as locked.
 const KEEP_SESSIONS: &str = "\
@@ -100,6 +108,19 @@ impl Portable for PostgresStore {
             }
         }
         Ok(left_out)
+    }
+
+    async fn add_users(&self, users: Vec<User>) -> Result<Vec<UserId>, PortError> {
+        let each = || users.iter();
+        let add = Statement::write(ADD_USERS)
+            .bind(each().map(|user| user.id.uuid()).collect::<Vec<_>>())
+            .bind(each().map(|user| user.email.as_str().to_owned()).collect::<Vec<_>>())
+            .bind(each().map(|user| user.password_hash.as_str().to_owned()).collect::<Vec<_>>())
+            .bind(each().map(|user| user.epoch.0).collect::<Vec<_>>())
+            .bind(each().map(|user| rows::instant(user.created_at)).collect::<Vec<_>>())
+            .bind(each().map(|user| rows::instant(user.updated_at)).collect::<Vec<_>>());
+        let added = self.run(add).await?;
+        added.iter().map(|row| rows::get::<uuid::Uuid>(row, "id").map(UserId::from)).collect()
     }
 
     async fn keep_sessions(&self, sessions: Vec<Snapshot>) -> Result<u64, PortError> {

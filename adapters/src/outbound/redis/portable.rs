@@ -40,6 +40,10 @@ impl Portable for RedisStore {
         Ok(u64::try_from(users.len()).unwrap_or(u64::MAX))
     }
 
+    async fn add_users(&self, _: Vec<User>) -> Result<Vec<UserId>, PortError> {
+        Ok(Vec::new())
+    }
+
     async fn keep_sessions(&self, sessions: Vec<Snapshot>) -> Result<u64, PortError> {
         self.run(move |inner| async move { inner.keep_sessions(sessions).await }).await?;
         Ok(0)

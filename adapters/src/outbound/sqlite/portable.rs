@@ -16,6 +16,11 @@ use super::users::{USERS_AFTER, add, user};
 const COUNT: &str = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM sessions)";
 const FIND_USER: &str = "
     SELECT id, email, password_hash, session_epoch, created_at, updated_at FROM users WHERE id = ?1";
+/// A taken address or id does nothing.
+const ADD_IF_FREE: &str = "
+    INSERT INTO users (id, email, password_hash, session_epoch, created_at, updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+
 const REPLACE_USER: &str = "
     UPDATE users SET email = ?2, password_hash = ?3, session_epoch = MAX(session_epoch, ?4), updated_at = ?5
     WHERE id = ?1";
@@ -44,6 +49,10 @@ impl Portable for SqliteStore {
         self.writer.run(move |connection| Box::pin(keep_users(connection, users))).await
     }
 
+    async fn add_users(&self, users: Vec<User>) -> Result<Vec<UserId>, PortError> {
+        self.writer.run(move |connection| Box::pin(add_users(connection, users))).await
+    }
+
     async fn keep_sessions(&self, sessions: Vec<Snapshot>) -> Result<u64, PortError> {
         self.writer.run(move |connection| Box::pin(keep_sessions(connection, sessions))).await
     }
@@ -63,6 +72,23 @@ async fn keep_users(connection: &mut SqliteConnection, users: Vec<User>) -> Resu
         }
     }
     Ok(left_out)
+}
+
+async fn add_users(connection: &mut SqliteConnection, users: Vec<User>) -> Result<Vec<UserId>, Fault> {
+    let mut added = Vec::new();
+    for user in users {
+        let done = sqlx::query(ADD_IF_FREE)
+            .bind(text(user.id.uuid()))
+            .bind(user.email.as_str())
+            .bind(user.password_hash.as_str())
+            .bind(user.epoch.0)
+            .bind(user.created_at.millis())
+            .bind(user.updated_at.millis())
+            .execute(&mut *connection)
+            .await?;
+        added.extend((done.rows_affected() == 1).then_some(user.id));
+    }
+    Ok(added)
 }
 
 /// `false`: another user has the address.

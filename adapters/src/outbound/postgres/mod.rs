@@ -22,6 +22,7 @@ mod start_checks;
 mod users;
 mod work;
 
+pub use sessions::ROTATE_APPENDING;
 pub use start_checks::{Fault, Risk, UnknownRisk};
 
 use errors::WHAT;

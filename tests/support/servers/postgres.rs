@@ -34,6 +34,7 @@ pub(crate) struct Postgres {
     binaries: PathBuf,
     user: Option<&'static str>,
     port: u16,
+    settings: Vec<String>,
     process: Mutex<Option<Child>>,
     /// While this is open, the guardian waits.
     _lifeline: ChildStdin,
@@ -77,6 +78,12 @@ fn url_of(database: &str) -> String {
 impl Postgres {
     /// A new server.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A new server with these settings (`name=value`), which win over those of the tests.
+    pub(crate) fn start_with(settings: &[&str]) -> Self {
+        let settings = settings.iter().map(ToString::to_string).collect();
         let binaries = binaries();
         // Postgres refuses to run as root.
         let user = is_root().then(|| if exists("postgres") { "postgres" } else { "nobody" });
@@ -87,7 +94,8 @@ impl Postgres {
         }
         let initdb = ["--no-sync", "--auth=trust", "--username=regrant", "--encoding=UTF8", "--locale=C"];
         run(as_user(user, &binaries.join("initdb")).args(initdb).arg("-D").arg(folder.join("data")));
-        let server = Self { folder, binaries, user, port: free_port(), process: Mutex::new(None), _lifeline: lifeline };
+        let (port, process) = (free_port(), Mutex::new(None));
+        let server = Self { folder, binaries, user, port, settings, process, _lifeline: lifeline };
         server.resume_from_stop();
         server
     }
@@ -111,7 +119,7 @@ impl Postgres {
         ];
         let mut postgres = as_user(self.user, &self.binaries.join("postgres"));
         postgres.arg("-D").arg(self.folder.join("data")).process_group(0).stdin(Stdio::null());
-        postgres.args(settings.iter().flat_map(|setting| ["-c", setting]));
+        postgres.args(settings.iter().chain(&self.settings).flat_map(|setting| ["-c", setting]));
         postgres.stdout(log.try_clone().unwrap()).stderr(log);
         *self.process.lock().unwrap() = Some(postgres.spawn().expect("Postgres starts"));
         self.wait_until_ready();

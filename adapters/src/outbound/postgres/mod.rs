@@ -24,6 +24,7 @@ mod start_checks;
 mod users;
 mod work;
 
+pub use rotations::ROTATE_APPENDING;
 pub use start_checks::{Fault, Risk, UnknownRisk};
 
 use errors::WHAT;

@@ -54,7 +54,8 @@ macro_rules! rotate_pair {
     };
 }
 
-const ROTATE_APPENDING: &str = rotate!(appending!());
+/// The statement of a refresh that wins alone. (Public for `tests/load`, which measures it by itself.)
+pub const ROTATE_APPENDING: &str = rotate!(appending!());
 const ROTATE_REPLACING: &str = rotate!("$6::bytea");
 const ROTATE_PAIR_APPENDING: &str = rotate_pair!(appending!());
 const ROTATE_PAIR_REPLACING: &str = rotate_pair!("$6::bytea");

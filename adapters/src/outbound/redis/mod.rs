@@ -25,6 +25,7 @@ use regrant_domain::ports::PortError;
 use regrant_domain::time::Timestamp;
 
 pub use self::options::{Ack, RedisAllowance, RedisOptions, UnknownAllowance};
+pub use self::scripts::ROTATE;
 
 use self::address::Address;
 use self::connection::Link;

@@ -42,12 +42,15 @@ macro_rules! code {
     };
 }
 
+/// The script of every refresh that wins. (Public for `tests/load`, which measures it by itself.)
+pub const ROTATE: &str = concat!(include_str!("lua/keep.lua"), include_str!("lua/rotate.lua"));
+
 impl Default for Scripts {
     fn default() -> Self {
         Self {
             open: code!(keep, "lua/open.lua"),
             carry: code!(keep, "lua/carry.lua"),
-            rotate: code!(keep, "lua/rotate.lua"),
+            rotate: Code::new(ROTATE),
             end: code!(keep, "lua/end.lua"),
             forget: code!("lua/forget.lua"),
             join: code!("lua/join.lua"),

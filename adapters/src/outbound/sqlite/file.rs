@@ -19,8 +19,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// What every SQLite database begins with (<https://www.sqlite.org/fileformat.html#magic_header_string>).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// Settings of every connection.
-pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+/// Settings of every connection. (Public for `tests/load`, which measures the statement of a refresh by itself.)
+pub fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)

@@ -20,6 +20,8 @@ use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 
 use fault::Fault;
 pub use fault::StartError;
+pub use file::options;
+pub use sessions::ROTATE;
 use writer::Writer;
 
 /// Connections that read at once; further readers wait for one.

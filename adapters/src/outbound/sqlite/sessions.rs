@@ -45,8 +45,9 @@ pub(super) const SESSIONS_AFTER: &str = find!(
      WHERE ?1 IS NULL OR s.id > ?1 ORDER BY s.id LIMIT ?2"
 );
 
-/// One narrow row, no index. `||` makes text of two blobs, and `substr` would count its characters: hence the cast.
-const ROTATE: &str = "
+/// The statement of every refresh that wins. (Public for `tests/load`, which measures it by itself.) One narrow row, no
+/// index. `||` makes text of two blobs, and `substr` would count its characters: hence the cast.
+pub const ROTATE: &str = "
     UPDATE refresh_tokens
     SET generation = ?4, secret_hash = ?5, updated_at = ?6, expires_at = MIN(?7, session_ends_at),
         recent = COALESCE(?8, substr(CAST(recent || ?9 AS BLOB), -112))

@@ -13,6 +13,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("server.listen", "[\"127.0.0.1:8080\"]", "found a list", "text in quotation marks"),
     ("server.listen", "{ port = 1 }", "found a table", "a single value"),
     ("server.listen", "2026-11-21", "found a date or time", "text in quotation marks"),
+    ("server.admin_listen", "\"9090\"", "cannot be used", "an IP address and a port"),
     ("server.request_timeout", "\"0s\"", "\"0s\" is too short", "from 1s to 10m"),
     ("server.request_timeout", "\"11m\"", "\"11m\" is too long", "from 1s to 10m"),
     ("server.request_timeout", "30", "found the number 30", "a duration such as"),

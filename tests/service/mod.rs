@@ -2,6 +2,7 @@
 
 mod first_run;
 mod kills;
+mod reasons;
 mod rotation;
 mod secrets;
 mod systems;

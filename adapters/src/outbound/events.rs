@@ -3,6 +3,8 @@
 //! Deliberately absent: secrets, e-mail addresses and passwords; an [`Event`] carries none. Which lines are written, and how, is
 //! chosen where the log is set up: all of these have the target [`TARGET`].
 
+use std::sync::Arc;
+
 use regrant_domain::history::Origin;
 use regrant_domain::ports::{Event, Events};
 use regrant_domain::reason::EndReason;
@@ -10,6 +12,17 @@ use tracing::{debug, info, warn};
 
 /// The target of every line.
 pub const TARGET: &str = "regrant::events";
+
+/// Tells several, one after the other.
+pub struct EachOf(pub Vec<Arc<dyn Events>>);
+
+impl Events for EachOf {
+    fn record(&self, event: Event, from: &Origin) {
+        for each in &self.0 {
+            each.record(event.clone(), from);
+        }
+    }
+}
 
 /// Tells the log. What needs someone's eye is a warning; what happens all the time is for debugging.
 #[derive(Debug, Clone, Copy, Default)]

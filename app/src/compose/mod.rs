@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use regrant_adapters::inbound::http::{HttpOptions, Peer, router};
-use regrant_adapters::outbound::events::LogEvents;
+use regrant_adapters::inbound::http::{HttpOptions, Measured, Peer, admin_router, router};
+use regrant_adapters::outbound::events::{EachOf, LogEvents};
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, SigningKey};
+use regrant_adapters::outbound::metrics::Metrics;
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
 use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
@@ -61,6 +62,7 @@ pub struct App {
     /// What was made because it was missing, in words.
     pub made: Vec<String>,
     published_keys: PublishedKeys,
+    metrics: Arc<Metrics>,
     store: store::Open,
     follower: Option<ClockFollower>,
 }
@@ -81,7 +83,8 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
     let (users, sessions) = store.portable();
     let keys = keys::present(settings, purpose, &store, &mut made).await;
     let policies = policies(settings);
-    match keys.and_then(|keys| ports(settings, &store, keys, clock)) {
+    let metrics = Arc::new(Metrics::default());
+    match keys.and_then(|keys| ports(settings, &store, keys, clock, metrics.clone())) {
         Ok((ports, published_keys)) => Ok(App {
             use_cases: UseCases::new(&ports, &policies),
             sweep: Sweep::new(ports.clone(), retention(settings)),
@@ -90,6 +93,7 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
             explain: Explain::new(ports, &policies),
             made,
             published_keys,
+            metrics,
             store,
             follower,
         }),
@@ -109,6 +113,12 @@ impl App {
         options.request_timeout = server.request_timeout;
         options.published_keys = self.published_keys.clone();
         router(self.use_cases.clone(), options)
+    }
+
+    /// For those who run the service.
+    pub fn admin_router(&self) -> Router {
+        let metrics = self.metrics.clone();
+        admin_router(Measured { content_type: Metrics::CONTENT_TYPE, text: Arc::new(move || metrics.text()) })
     }
 
     /// What keeps the clock with the store's, where that is not this machine's; once.
@@ -136,6 +146,7 @@ fn ports(
     store: &store::Open,
     keys: keys::KeysInUse,
     clock: Arc<SystemClock>,
+    metrics: Arc<Metrics>,
 ) -> Result<(Ports, PublishedKeys), Failure> {
     let randomness = Arc::new(OsRandomness);
     let threads = settings.hashing.threads.and_then(NonZeroUsize::new);
@@ -156,7 +167,7 @@ fn ports(
         clock,
         ids: Arc::new(OsIds::new()),
         randomness,
-        events: Arc::new(LogEvents),
+        events: Arc::new(EachOf(vec![Arc::new(LogEvents), metrics])),
         history: store.history(!settings.history_retention().is_zero()),
         background: Arc::new(Tasks::default()),
     };

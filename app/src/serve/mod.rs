@@ -29,6 +29,7 @@ pub struct Running {
     made: Vec<String>,
     stop: watch::Sender<bool>,
     server: JoinHandle<Drained>,
+    admin: Option<SocketAddr>,
     /// What runs beside the requests: the sweeper, and what follows the store's clock.
     beside: Vec<JoinHandle<()>>,
     app: App,
@@ -49,25 +50,38 @@ pub enum Drained {
 /// [`Failure`]: the address is taken, or the store or a key cannot be used. Nothing is left running.
 pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     // Before anything is made: a second start by mistake leaves no trace.
-    let listener = listen(settings.server.listen).await?;
-    let addr = listener
-        .local_addr()
-        .map_err(|error| Failure::new("the address that is listened on cannot be found out").because(&error))?;
+    let (listener, addr) = listen(settings.server.listen, "server.listen or --listen").await?;
+    let admin = match settings.server.admin_listen {
+        Some(addr) => Some(listen(addr, "server.admin_listen").await?),
+        None => None,
+    };
     let mut app = compose::open(settings, Purpose::Serve).await?;
     let (stop, stopped) = watch::channel(false);
     let router = app.router(&settings.server);
     let server = tokio::spawn(accept::run(listener, router, settings.server.clone(), stopped.clone()));
     let sweeping =
         settings.sweep.every.map(|every| tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped.clone())));
+    let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
+    let administering = admin.map(|(listener, _)| {
+        let (router, server, stopped) = (app.admin_router(), settings.server.clone(), stopped.clone());
+        tokio::spawn(async move {
+            let _ = accept::run(listener, router, server, stopped).await;
+        })
+    });
     let following = app.take_clock_follower().map(|follower| tokio::spawn(clock::run(follower, stopped)));
-    let beside = [sweeping, following].into_iter().flatten().collect();
-    Ok(Running { addr, made: std::mem::take(&mut app.made), stop, server, beside, app })
+    let beside = [sweeping, administering, following].into_iter().flatten().collect();
+    Ok(Running { addr, admin: admin_addr, made: std::mem::take(&mut app.made), stop, server, beside, app })
 }
 
 impl Running {
     /// Where it listens.
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it listens for those who run the service, if anywhere.
+    pub const fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// What was made because it was missing, in words.
@@ -102,6 +116,9 @@ pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
         output::line(curl_lines(running.addr(), settings));
     }
     output::line(format_args!("Regrant is ready on {}", greeting::url(running.addr())));
+    if let Some(admin) = running.admin_addr() {
+        tracing::info!(addr = %admin, "serving metrics");
+    }
     tracing::info!(addr = %running.addr(), "serving");
     let name = signals.next().await;
     tracing::info!(signal = name, "stopping: requests under way are answered, at most for server.shutdown_grace");
@@ -114,21 +131,22 @@ pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
     }
 }
 
-async fn listen(addr: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(addr).await.map_err(|error| {
+async fn listen(addr: SocketAddr, setting: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind(addr).await.map_err(|error| {
         let advice = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                "another program (or another Regrant) listens there: stop it, or choose \
-                                              another port with server.listen or --listen"
+                "another program (or another Regrant) listens there: stop it, or choose another port with"
             }
-            std::io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege: choose another one with \
-                                                     server.listen or --listen"
-            }
-            _ => "choose an address of this machine with server.listen or --listen",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose another one with",
+            _ => "choose an address of this machine with",
         };
-        Failure::new(format!("{addr} cannot be listened on")).because(&error).advise(advice)
-    })
+        let failure = Failure::new(format!("{addr} cannot be listened on")).because(&error);
+        failure.advise(format!("{advice} {setting}"))
+    })?;
+    let addr = listener
+        .local_addr()
+        .map_err(|error| Failure::new("the address that is listened on cannot be found out").because(&error))?;
+    Ok((listener, addr))
 }
 
 /// What tells the process to stop.

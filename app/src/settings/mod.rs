@@ -55,6 +55,8 @@ pub struct Settings {
 pub struct Server {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for those who run the service; `None`: nowhere.
+    pub admin_listen: Option<SocketAddr>,
     /// Time for a request.
     pub request_timeout: Duration,
     /// Time for the head of a request.

@@ -76,12 +76,15 @@ fn size(r: &mut Reader<'_>, key: &'static str, range: RangeInclusive<u32>) -> us
 fn server(r: &mut Reader<'_>) -> Option<Server> {
     let accepted = "an IP address and a port, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::1]:8080\"";
     let listen = r.parsed("server.listen", str::parse::<SocketAddr>, accepted);
+    let nowhere = |text: &str| if text.is_empty() { Ok(None) } else { text.parse::<SocketAddr>().map(Some) };
+    let admin_listen = r.parsed("server.admin_listen", nowhere, accepted);
     let request_timeout = r.duration("server.request_timeout", SECOND..=Duration::from_mins(10));
     let header_timeout = r.duration("server.header_timeout", SECOND..=Duration::from_mins(10));
     let body_limit = size(r, "server.body_limit", 1024..=16 * 1024 * 1024);
     let shutdown_grace = r.duration("server.shutdown_grace", Duration::ZERO..=Duration::from_hours(1));
     let max_connections = size(r, "server.max_connections", 1..=100_000);
-    Some(Server { listen: listen?, request_timeout, header_timeout, body_limit, shutdown_grace, max_connections })
+    let (listen, admin_listen) = (listen?, admin_listen?);
+    Some(Server { listen, admin_listen, request_timeout, header_timeout, body_limit, shutdown_grace, max_connections })
 }
 
 fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {

@@ -17,6 +17,7 @@ use axum::routing::{delete, get, post, put};
 use regrant_domain::usecases::UseCases;
 use serde_json::Value;
 
+mod admin;
 mod around;
 mod auth;
 mod body;
@@ -29,6 +30,8 @@ mod sessions;
 mod tokens;
 mod users;
 mod wire;
+
+pub use admin::{Measured, admin_router};
 
 /// The address that a request came from. The server loop puts it into the request's extensions; without it, sessions
 /// have no address.

@@ -11,6 +11,7 @@ mod away;
 mod history;
 mod keys;
 mod settings;
+mod together;
 mod twice;
 
 use std::time::{Duration, Instant};

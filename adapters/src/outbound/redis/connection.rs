@@ -97,6 +97,23 @@ impl Link {
         Ok((answer.extract_error()?, waited.extract_error()?))
     }
 
+    /// Sends commands, one behind the other, to one master; each answer may be an error of its own.
+    pub(super) async fn send_together(&self, commands: &Pipeline, count: usize) -> RedisResult<Vec<Value>> {
+        let answers = match self {
+            Self::Direct(direct) => direct.ask(Request::Several(commands, count)).await?,
+            Self::Cluster(_) => return Err((ErrorKind::InvalidClientConfig, "a Cluster has many masters").into()),
+        };
+        if answers.len() == count {
+            return Ok(answers);
+        }
+        Err((ErrorKind::UnexpectedReturnType, "some commands have no answer").into())
+    }
+
+    /// Whether everything goes to one master.
+    pub(super) const fn is_direct(&self) -> bool {
+        matches!(self, Self::Direct(_))
+    }
+
     /// Every master, each with a share of the keys.
     pub(super) async fn masters(&self) -> RedisResult<Vec<Master>> {
         let Self::Cluster(cluster) = self else { return Ok(vec![Master(None)]) };

@@ -15,7 +15,7 @@ use regrant_domain::time::Timestamp;
 
 use super::connection::To;
 use super::row::{BadRow, exactly, id_of, instant, member, of_member};
-use super::scripts::WHAT;
+use super::scripts::{SCRIPTS, WHAT};
 use super::store::Inner;
 
 /// For how many seconds a member without a session may be of one that is just being opened.
@@ -33,7 +33,7 @@ impl Inner {
             if taken != 0 {
                 return Ok(false);
             }
-            let run = self.scripts.index.on(self.keys.id(id)).arg(instant(ends_at)).arg(self.retention);
+            let run = SCRIPTS.index.on(self.keys.id(id)).arg(instant(ends_at)).arg(self.retention);
             if self.write_acked::<i64>(&run.arg(lookup.as_str())).await? == 0 {
                 return Ok(false);
             }
@@ -48,7 +48,7 @@ impl Inner {
 
     /// Notes a session in its user's set, and says how many are noted there.
     pub(super) async fn join(&self, user: UserId, lookup: &LookupKey, ends_at: Timestamp) -> Result<i64, PortError> {
-        let run = self.scripts.join.on(self.keys.user(user)).arg(instant(ends_at)).arg(self.retention);
+        let run = SCRIPTS.join.on(self.keys.user(user)).arg(instant(ends_at)).arg(self.retention);
         self.write_acked(&run.arg(member(lookup))).await
     }
 
@@ -68,7 +68,7 @@ impl Inner {
         if gone.is_empty() {
             return;
         }
-        let mut run = self.scripts.leave.on(self.keys.user(user)).arg(noted_for);
+        let mut run = SCRIPTS.leave.on(self.keys.user(user)).arg(noted_for);
         for lookup in gone {
             run = run.arg(member(lookup));
         }

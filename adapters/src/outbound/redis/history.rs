@@ -21,6 +21,7 @@ use super::RedisStore;
 use super::connection::To;
 use super::helpers::corrupt;
 use super::row::{BadRow, exactly};
+use super::scripts::SCRIPTS;
 use super::store::Inner;
 
 #[async_trait]
@@ -56,7 +57,7 @@ impl Inner {
         }
         let sessions: Vec<_> = by_subject.keys().flatten().copied().collect();
         if !sessions.is_empty() {
-            let run = self.scripts.note.on(self.keys.histories(user)).arg(self.history_retention);
+            let run = SCRIPTS.note.on(self.keys.histories(user)).arg(self.history_retention);
             let run = sessions.iter().fold(run, |run, session| run.arg(session.as_bytes()));
             self.write::<Value>(&run).await?;
         }
@@ -65,7 +66,7 @@ impl Inner {
                 Some(session) => self.keys.history_of_session(session),
                 None => self.keys.history_of_account(user),
             };
-            let run = self.scripts.append.on(key).arg(self.history_retention).arg(Entry::MAX_OF_A_KIND);
+            let run = SCRIPTS.append.on(key).arg(self.history_retention).arg(Entry::MAX_OF_A_KIND);
             let run = entries.iter().fold(run, |run, entry| run.arg(entry.at.millis()).arg(text(entry)));
             self.write::<Value>(&run).await?;
         }

@@ -17,7 +17,7 @@ use super::RedisStore;
 use super::connection::To;
 use super::helpers::corrupt;
 use super::row::{self, BadRow, exactly, id_of, instant};
-use super::scripts::WHAT;
+use super::scripts::{SCRIPTS, WHAT};
 use super::store::{Inner, parse};
 
 #[async_trait]
@@ -124,7 +124,7 @@ impl Inner {
                 return Err(PortError::corrupt(WHAT, "a session's id belongs to another session"));
             }
             let over = row::over(&coming);
-            let run = self.scripts.carry.on(self.keys.session(&coming.lookup)).arg(self.attempts.next().as_bytes());
+            let run = SCRIPTS.carry.on(self.keys.session(&coming.lookup)).arg(self.attempts.next().as_bytes());
             let run = run.arg(instant(over)).arg(self.retention).arg(fields);
             let answer: Vec<Value> =
                 self.write_if(&run, |answer: &Vec<Value>| answer.first() == Some(&Value::Int(1))).await?;

@@ -5,15 +5,19 @@
 //! its own number and gives the same answer, and anybody else's equal call does not.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value};
 use regrant_domain::ports::PortError;
 
 use super::connection::{Link, To, mentions};
 use super::options::Ack;
 
-/// All scripts.
+/// All scripts, the same for every store of this process.
+pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::default);
+
+/// See [`SCRIPTS`].
 pub(super) struct Scripts {
     pub(super) open: Code,
     pub(super) carry: Code,
@@ -68,19 +72,23 @@ impl Code {
     }
 
     /// A run of this script on this key.
-    pub(super) fn on(&self, key: impl Into<String>) -> Run<'_> {
+    pub(super) fn on(&'static self, key: impl Into<String>) -> Run {
         Run { code: self, key: key.into(), args: Vec::with_capacity(12) }
     }
 }
 
 /// A script with what it runs on.
-pub(super) struct Run<'a> {
-    code: &'a Code,
+#[derive(Clone)]
+pub(super) struct Run {
+    code: &'static Code,
     key: String,
     args: Vec<Vec<u8>>,
 }
 
-impl Run<'_> {
+/// What a script answered, and whether what it wrote was acknowledged as widely as was asked for.
+pub(super) type Acked = RedisResult<(Value, bool)>;
+
+impl Run {
     pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
         arg.write_redis_args(&mut self.args);
         self
@@ -105,8 +113,39 @@ impl Run<'_> {
         }
     }
 
+    /// Runs all of these, one behind the other in one round trip, and has them acknowledged together. Each answers for
+    /// itself. To one master: on a Cluster, each goes its own way.
+    pub(super) async fn send_all(runs: &[Self], link: &Link, wait: &Wait) -> Vec<Acked> {
+        if let [one] = runs {
+            return vec![one.send_acked(link, wait).await];
+        }
+        let mut commands = Pipeline::with_capacity(runs.len() + 1);
+        for run in runs {
+            commands.add_command(run.command("EVALSHA", &run.code.hash));
+        }
+        if let Some(wait) = &wait.command {
+            commands.add_command(wait.clone());
+        }
+        let answers = link.send_together(&commands, runs.len() + usize::from(wait.is_asked())).await;
+        let mut answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => return runs.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let acked = if wait.is_asked() { answers.pop().map(|answer| wait.is_met_by(answer)) } else { None };
+        let mut outcomes = Vec::with_capacity(runs.len());
+        for (run, answer) in runs.iter().zip(answers) {
+            outcomes.push(match (answer.extract_error(), &acked) {
+                (Err(error), _) if is_no_script(&error) => run.send_acked(link, wait).await,
+                (Err(error), _) => Err(error),
+                (Ok(_), Some(Err(error))) => Err(error.clone()),
+                (Ok(answer), acked) => Ok((answer, !matches!(acked, Some(Ok(false))))),
+            });
+        }
+        outcomes
+    }
+
     /// The same, with an answer to whether it was acknowledged as widely as was asked for.
-    pub(super) async fn send_acked(&self, link: &Link, wait: &Wait) -> RedisResult<(Value, bool)> {
+    pub(super) async fn send_acked(&self, link: &Link, wait: &Wait) -> Acked {
         let Some(command) = &wait.command else { return self.send(link).await.map(|answer| (answer, true)) };
         let by_name = self.command("EVALSHA", &self.code.hash);
         let (answer, waited) = match link.send_and_wait(&by_name, command, &self.key).await {

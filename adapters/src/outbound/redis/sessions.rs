@@ -19,7 +19,7 @@ use super::RedisStore;
 use super::connection::To;
 use super::helpers::corrupt;
 use super::row::{self, BadRow, exactly, instant, parse_instant};
-use super::scripts::{Attempt, WHAT};
+use super::scripts::{Attempt, SCRIPTS, WHAT};
 use super::store::{Inner, parse};
 
 /// How many sessions of a user are asked for at once.
@@ -93,7 +93,7 @@ impl Inner {
         }
         let over = row::over(&new);
         let key = self.keys.session(&new.lookup);
-        let run = self.scripts.open.on(key).arg(attempt.as_bytes()).arg(instant(over)).arg(self.retention).arg(fields);
+        let run = SCRIPTS.open.on(key).arg(attempt.as_bytes()).arg(instant(over)).arg(self.retention).arg(fields);
         let (opened, late): (i64, i64) = self.write_if(&run, |(opened, _)| *opened == 1).await?;
         if opened != 1 {
             return Err(taken());
@@ -122,7 +122,7 @@ impl Inner {
         attempt: Attempt,
     ) -> Result<RotateOutcome, PortError> {
         let Rotation { lookup, from, to, spends, now, idle_expires_at, access } = rotation;
-        let mut run = self.scripts.rotate.on(self.keys.session(lookup)).arg(attempt.as_bytes()).arg(self.retention);
+        let mut run = SCRIPTS.rotate.on(self.keys.session(lookup)).arg(attempt.as_bytes()).arg(self.retention);
         for held in [from, to] {
             run = run.arg(held.generation.0).arg(held.hash.as_bytes().as_slice());
         }
@@ -167,7 +167,7 @@ impl Inner {
 
     async fn end_one(&self, end: &EndOf<'_>, attempt: Attempt) -> Result<Ended, PortError> {
         let bytes = |id: Option<SessionId>| id.map_or(Vec::new(), |id| id.as_bytes().to_vec());
-        let run = self.scripts.end.on(self.keys.session(end.lookup)).arg(attempt.as_bytes()).arg(self.retention);
+        let run = SCRIPTS.end.on(self.keys.session(end.lookup)).arg(attempt.as_bytes()).arg(self.retention);
         let run = run.arg(instant(end.at)).arg(end.reason);
         let run = match &end.only_while {
             Some(held) => run.arg(held.generation.0).arg(held.hash.as_bytes().as_slice()),

@@ -13,19 +13,21 @@ use regrant_domain::refresh_token::LookupKey;
 
 use super::connection::{Link, Master, To};
 use super::options::RedisOptions;
-use super::scripts::{Attempts, Run, Scripts, WHAT, Wait, port_error};
+use super::scripts::{Attempts, Run, WHAT, Wait, port_error};
 use super::sweep::Scan;
+use crate::outbound::together::{Bounds, Together};
 
 pub(super) struct Inner {
     links: RwLock<Option<Arc<Links>>>,
-    pub(super) scripts: Scripts,
     pub(super) attempts: Attempts,
     pub(super) keys: Keys,
     /// In milliseconds.
     pub(super) retention: u64,
     /// In milliseconds.
     pub(super) history_retention: u64,
-    pub(super) wait: Wait,
+    pub(super) wait: Arc<Wait>,
+    /// Writes that wait at the same time, where all go to one master.
+    together: Option<Together<Run, (Value, bool)>>,
     /// How long one operation on one key may take.
     limit: Duration,
     pub(super) scan: std::sync::Mutex<Option<Scan>>,
@@ -55,15 +57,18 @@ impl Links {
 
 impl Inner {
     pub(super) fn new(links: Links, wait: Wait, options: &RedisOptions) -> Self {
+        let (links, wait) = (Arc::new(links), Arc::new(wait));
+        let limit = options.response_timeout * 2;
+        let together = links.first.is_direct().then(|| together(&links, &wait, limit));
         Self {
-            links: RwLock::new(Some(Arc::new(links))),
-            scripts: Scripts::default(),
+            links: RwLock::new(Some(links)),
+            together,
             attempts: Attempts::new(),
             keys: Keys { prefix: options.prefix.clone() },
             retention: retention(options.retention),
             history_retention: retention(options.history_retention),
             wait,
-            limit: options.response_timeout * 2,
+            limit,
             scan: std::sync::Mutex::new(None),
             listing: std::sync::Mutex::default(),
         }
@@ -91,24 +96,30 @@ impl Inner {
     }
 
     /// Runs a script; nothing is acknowledged by it.
-    pub(super) async fn write<T: FromRedisValue>(&self, run: &Run<'_>) -> Result<T, PortError> {
+    pub(super) async fn write<T: FromRedisValue>(&self, run: &Run) -> Result<T, PortError> {
         let links = self.links()?;
         parse(self.within(run.send(links.for_write())).await?)
     }
 
     /// Runs a script, and fails where its write was not acknowledged as widely as asked.
-    pub(super) async fn write_acked<T: FromRedisValue>(&self, run: &Run<'_>) -> Result<T, PortError> {
+    pub(super) async fn write_acked<T: FromRedisValue>(&self, run: &Run) -> Result<T, PortError> {
         self.write_if(run, |_: &T| true).await
     }
 
     /// The same, where only some answers mean that something was written.
     pub(super) async fn write_if<T: FromRedisValue>(
         &self,
-        run: &Run<'_>,
+        run: &Run,
         wrote: impl FnOnce(&T) -> bool,
     ) -> Result<T, PortError> {
         let links = self.links()?;
-        let (value, acked) = self.within(run.send_acked(links.for_write(), &self.wait)).await?;
+        let (value, acked) = match &self.together {
+            Some(together) => {
+                let waited = tokio::time::timeout(self.limit, together.run(run.clone())).await;
+                waited.unwrap_or_else(|elapsed| Err(PortError::unavailable(WHAT, elapsed)))?
+            }
+            None => self.within(run.send_acked(links.for_write(), &self.wait)).await?,
+        };
         let answer = parse(value)?;
         if !acked && wrote(&answer) {
             return Err(PortError::unavailable(
@@ -125,6 +136,26 @@ impl Inner {
             Err(elapsed) => Err(PortError::unavailable(WHAT, elapsed)),
         }
     }
+}
+
+/// Where writes to one master are gathered. It keeps no connection open by itself: when the store is closed, it is over.
+fn together(links: &Arc<Links>, wait: &Arc<Wait>, limit: Duration) -> Together<Run, (Value, bool)> {
+    // A server that waits for acknowledgement has a connection for each batch; else one is on its way while the next
+    // is gathered.
+    let bounds = Bounds { lanes: wait.lanes().max(2), batch: 64, waiting: 4096 };
+    let (links, wait) = (Arc::downgrade(links), wait.clone());
+    Together::start(WHAT, bounds, move |runs: Vec<Run>| {
+        let (links, wait) = (links.upgrade(), wait.clone());
+        async move {
+            let Some(links) = links else {
+                return runs.iter().map(|_| Err(PortError::unavailable(WHAT, "it was closed"))).collect();
+            };
+            match tokio::time::timeout(limit, Run::send_all(&runs, links.for_write(), &wait)).await {
+                Ok(answers) => answers.into_iter().map(|answer| answer.map_err(port_error)).collect(),
+                Err(_) => runs.iter().map(|_| Err(PortError::unavailable(WHAT, "it does not answer"))).collect(),
+            }
+        }
+    })
 }
 
 /// A thousand years.

@@ -15,6 +15,7 @@ use regrant_domain::time::Timestamp;
 use super::connection::{Master, To};
 use super::helpers::corrupt;
 use super::row::{BadRow, instant, parse_instant};
+use super::scripts::SCRIPTS;
 use super::store::{Inner, parse};
 
 /// How many keys are asked for at once.
@@ -167,7 +168,7 @@ impl Inner {
         remove: bool,
     ) -> Result<Option<Option<Timestamp>>, PortError> {
         let over_by = over_by.map_or(Vec::new(), instant);
-        let run = self.scripts.forget.on(self.keys.session(lookup)).arg(over_by).arg(i32::from(remove));
+        let run = SCRIPTS.forget.on(self.keys.session(lookup)).arg(over_by).arg(i32::from(remove));
         let answer: Vec<Value> = self.write(&run).await?;
         match answer.as_slice() {
             [Value::Int(0)] => Ok(None),

@@ -1,1 +1,80 @@
+//! Clients that keep the contract, and a service and stores that are killed, stopped, cut off and filled up meanwhile.
+//!
+//! A run writes down what each client asked and heard, and when, and then looks whether that can be: the invariants
+//! directly ([`checks`]), and each session as a whole with a known checker ([`session`]). The faults and the choices of
+//! the clients follow from a seed, which is printed; `REGRANT_FAULT_SEED` repeats them (the machine's own timing is
+//! nobody's to repeat). `REGRANT_TEST_SCALE=full` runs ten times as much. The history of the last run of each set-up is
+//! kept under `target/tmp`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "runs panic to fail, and figures are told; the lints know only `#[test]` itself"
+)]
+
+mod chance;
+mod checks;
+mod client;
+mod history;
+mod leaks;
+mod nemesis;
+mod process;
+mod proxy;
+mod run;
+mod samples;
+mod session;
+mod site;
+mod wire;
+
+use run::Size;
+use site::Setup;
+
+use crate::contract::bench::random;
+
+/// Of each of the five set-ups: together 5,000 sessions and 100,000 operations.
+const QUICK: Size = Size { sessions: 1_000, operations: 20_000, faults: 24 };
+/// Ten times that.
+const FULL: Size = Size { sessions: 10_000, operations: 200_000, faults: 240 };
+
+/// Whether everything is run at its full size.
+fn is_full() -> bool {
+    std::env::var("REGRANT_TEST_SCALE").is_ok_and(|scale| scale == "full")
+}
+
+/// The seed that the environment names, or another one each time.
+fn seed() -> u64 {
+    let named = std::env::var("REGRANT_FAULT_SEED").ok().filter(|seed| !seed.is_empty());
+    named.map_or_else(
+        || u64::from_be_bytes(random()) >> 32,
+        |seed| seed.parse().expect("REGRANT_FAULT_SEED is a number"),
+    )
+}
+
+async fn nothing_is_violated(setup: Setup) {
+    if !setup.is_wanted() {
+        return;
+    }
+    let size = if is_full() { FULL } else { QUICK };
+    run::run(setup, size, seed()).await.is_clean(size);
+}
+
+macro_rules! runs {
+    ($($name:ident: $setup:ident,)+) => {
+        /// Runs under faults, of each set-up.
+        mod under_faults {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                super::nothing_is_violated(super::Setup::$setup).await;
+            })+
+        }
+    };
+}
+
+runs! {
+    sqlite_violates_nothing: Sqlite,
+    postgres_violates_nothing: Postgres,
+    redis_violates_nothing: Redis,
+    redis_cluster_violates_nothing: RedisCluster,
+    redis_sentinel_violates_nothing: RedisSentinel,
+}

@@ -57,6 +57,11 @@ impl Guardian {
         Ok(child)
     }
 
+    /// That one, which somebody else has started, is to go with us as well.
+    pub(crate) fn watches(&self, child: &Child) {
+        self.tell('+', child.id());
+    }
+
     /// It has been waited for; its number may be somebody else's by now.
     pub(crate) fn gone(&self, pid: u32) {
         self.tell('-', pid);

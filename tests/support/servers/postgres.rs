@@ -147,6 +147,34 @@ impl Postgres {
         }
     }
 
+    /// Kills it outright, and waits until nothing of it is left.
+    pub(crate) fn kill(&self) {
+        let pids = self.pids();
+        self.signal("-KILL", true);
+        if let Some(mut process) = self.process.lock().unwrap().take() {
+            process.wait().unwrap();
+        }
+        let is_there =
+            |pid: &String| Path::new("/proc").join(pid).join("fd").read_dir().is_ok_and(|mut fd| fd.next().is_some());
+        while pids.iter().any(is_there) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The processes of the server, the first of all first.
+    pub(crate) fn pids(&self) -> Vec<String> {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");
+        let first = file.lines().next().unwrap().trim().to_owned();
+        let listed = Command::new("pgrep").args(["-P", &first]).output().unwrap();
+        let children = String::from_utf8(listed.stdout).unwrap();
+        std::iter::once(first).chain(children.split_whitespace().map(str::to_owned)).collect()
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Makes it fall silent: connections stay open, nothing answers.
     pub(crate) fn pause(&self) {
         self.signal("-STOP", true);
@@ -155,18 +183,17 @@ impl Postgres {
     /// Lets it go on.
     pub(crate) fn unpause(&self) {
         self.signal("-CONT", true);
+        // `runuser` stops itself when its child is stopped, and would never see it end.
+        let starter = self.process.lock().unwrap().as_ref().map(|process| process.id().to_string());
+        if let Some(starter) = starter {
+            let _ = Command::new("kill").args(["-CONT", &starter]).status().unwrap();
+        }
     }
 
     fn signal(&self, signal: &str, children: bool) {
-        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");
-        let pid = file.lines().next().unwrap().trim().to_owned();
+        let pids = self.pids();
         let mut kill = Command::new("kill");
-        kill.arg(signal).arg(&pid);
-        if children {
-            let listed = Command::new("pgrep").args(["-P", &pid]).output().unwrap();
-            kill.args(String::from_utf8(listed.stdout).unwrap().split_whitespace());
-        }
-        kill.stderr(Stdio::null());
+        kill.arg(signal).args(&pids[..if children { pids.len() } else { 1 }]).stderr(Stdio::null());
         // A child may have gone meanwhile; that the server itself is there was just read.
         let _ = kill.status().unwrap();
     }

@@ -28,6 +28,21 @@ pub(crate) struct Node {
     child: Mutex<Option<Child>>,
 }
 
+/// What stands before servers that clients are not to reach directly: for each, the port that it is known by.
+pub(crate) struct Doors<'a> {
+    /// The ports, in the order in which servers start.
+    pub(crate) ports: Vec<u16>,
+    /// The server of this number has started, and listens at this port.
+    pub(crate) open: &'a (dyn Fn(usize, u16) + Sync),
+}
+
+impl Doors<'_> {
+    fn names(&self, at: usize, option: &str) -> Vec<String> {
+        let (ip, port) = (format!("--{option}-announce-ip"), format!("--{option}-announce-port"));
+        vec![ip, "127.0.0.1".to_owned(), port, self.ports[at].to_string()]
+    }
+}
+
 /// The address of a shared server that keeps sessions on disk.
 pub(crate) fn single() -> String {
     static SHARED: OnceLock<Servers> = OnceLock::new();
@@ -63,14 +78,27 @@ impl Servers {
 
     /// A master, two replicas, and three Sentinels that give up on a server which has been silent for so long.
     pub(crate) fn sentinel(silence: Duration) -> Self {
+        Self::sentinel_behind(silence, None, &[])
+    }
+
+    /// The same behind doors, with more arguments for each server.
+    pub(crate) fn sentinel_behind(silence: Duration, doors: Option<&Doors<'_>>, more: &[&str]) -> Self {
         let guardian = Guardian::new("sentinel");
-        let master = Node::start(&guardian, &[]);
-        let of = format!("127.0.0.1 {}", master.port);
-        let replicas = [(); 2].map(|()| Node::start(&guardian, &["--replicaof", &of]));
+        let start = |at: usize, own: &[&str]| {
+            let names = doors.map(|doors| doors.names(at, "replica")).unwrap_or_default();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let node = Node::start(&guardian, &[more, &names, own].concat());
+            doors.inspect(|doors| (doors.open)(at, node.port));
+            node
+        };
+        let master = start(0, &[]);
+        let port = doors.map_or(master.port, |doors| doors.ports[0]);
+        let of = format!("127.0.0.1 {port}");
+        let replicas = [1, 2].map(|at| start(at, &["--replicaof", &of]));
         for replica in &replicas {
             replica.wait_until(|info| info.contains("master_link_status:up"), "INFO", &["replication"]);
         }
-        let sentinels: Vec<_> = (0..3).map(|_| Node::sentinel(&guardian, master.port, silence)).collect();
+        let sentinels: Vec<_> = (0..3).map(|_| Node::sentinel(&guardian, port, silence)).collect();
         for sentinel in &sentinels {
             let known = |info: &str| info.contains("slaves=2,sentinels=3");
             sentinel.wait_until(known, "INFO", &["sentinel"]);
@@ -83,6 +111,11 @@ impl Servers {
 
     /// Three masters with a replica each, which take over from a master that has been silent for so long.
     pub(crate) fn cluster(silence: Duration) -> Self {
+        Self::cluster_behind(silence, None, &[])
+    }
+
+    /// The same behind doors, with more arguments for each server.
+    pub(crate) fn cluster_behind(silence: Duration, doors: Option<&Doors<'_>>, more: &[&str]) -> Self {
         let guardian = Guardian::new("cluster");
         let timeout = silence.as_millis().to_string();
         let nodes: Vec<_> = (0..6)
@@ -90,10 +123,20 @@ impl Servers {
                 let (config, bus) = (format!("nodes-{at}.conf"), free_port().to_string());
                 let cluster = ["--cluster-enabled", "yes", "--cluster-config-file", &config, "--cluster-port", &bus];
                 let silence = ["--cluster-node-timeout", &timeout, "--cluster-replica-validity-factor", "0"];
-                Node::start(&guardian, &[&cluster[..], &silence[..]].concat())
+                let names = doors.map(|doors| doors.names(at, "cluster")).unwrap_or_default();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let names = if names.is_empty() {
+                    names
+                } else {
+                    [&names, &["--cluster-announce-bus-port", &bus][..]].concat()
+                };
+                let node = Node::start(&guardian, &[&cluster[..], &silence, &names, more].concat());
+                doors.inspect(|doors| (doors.open)(at, node.port));
+                node
             })
             .collect();
-        let hosts: Vec<_> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let ports = nodes.iter().enumerate().map(|(at, node)| doors.map_or(node.port, |doors| doors.ports[at]));
+        let hosts: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
         let created = Command::new(program("redis-cli"))
             .args(["--cluster", "create"])
             .args(&hosts)
@@ -132,6 +175,24 @@ impl Servers {
     pub(crate) fn masters(&self) -> Vec<&Node> {
         let is_master = |node: &&Node| node.ask("INFO", &["replication"]).is_ok_and(|i| i.contains("role:master"));
         self.nodes.iter().filter(is_master).collect()
+    }
+
+    /// A number that grows with each attempt of a replica to take over.
+    pub(crate) fn epoch(&self) -> u64 {
+        let told = match self.sentinels.first() {
+            Some(sentinel) => {
+                let mut link = sentinel.connect().unwrap();
+                let told: Vec<String> = redis::cmd("SENTINEL").arg(&["MASTER", "main"]).query(&mut link).unwrap();
+                told.iter().skip_while(|name| *name != "config-epoch").nth(1).cloned()
+            }
+            None => {
+                let told = self.nodes.iter().find_map(|node| node.ask("CLUSTER", &["INFO"]).ok()).unwrap();
+                told.lines()
+                    .find_map(|line| line.strip_prefix("cluster_current_epoch:"))
+                    .map(|epoch| epoch.trim().to_owned())
+            }
+        };
+        told.and_then(|epoch| epoch.parse().ok()).expect("it tells its epoch")
     }
 
     /// Where they keep their files.
@@ -177,8 +238,10 @@ impl Node {
         let silence = silence.as_millis();
         let config = format!(
             "bind 127.0.0.1\ndir {}\nlogfile log\nsentinel monitor main 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds main {silence}\nsentinel failover-timeout main 3000\n",
-            folder.display()
+             sentinel down-after-milliseconds main {silence}\nsentinel failover-timeout main {}\n",
+            folder.display(),
+            // Long enough for a failover, and short enough for tests that have one after another.
+            silence.clamp(1_000, 3_000)
         );
         std::fs::write(&file, config).unwrap();
         Self::launch(guardian, "redis-server", || vec![file.to_str().unwrap(), "--sentinel"])

@@ -12,6 +12,7 @@ mod helpers;
 mod history;
 mod options;
 mod portable;
+mod renewed;
 mod row;
 mod scripts;
 mod sessions;

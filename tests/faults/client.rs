@@ -60,15 +60,23 @@ pub(super) enum Life {
 pub(super) struct Actor {
     pub(super) run: Arc<Run>,
     pub(super) chance: Chance,
+    /// Whether it waits for each answer before it sends anything else.
+    pub(super) one_at_a_time: bool,
 }
 
 impl Actor {
+    /// Somebody who acts beside this one.
+    pub(super) fn twin(&mut self) -> Self {
+        let own = Chance::new(self.chance.next());
+        Self { run: self.run.clone(), chance: own, one_at_a_time: self.one_at_a_time }
+    }
+
     fn somewhere(&mut self) -> usize {
         usize::try_from(self.chance.below(self.run.line.services())).unwrap()
     }
 
     /// Waits a moment, as clients do before they ask again.
-    async fn breathes(&mut self) {
+    pub(super) async fn breathes(&mut self) {
         let millis = self.chance.between(40, 200);
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
@@ -154,6 +162,7 @@ impl Actor {
         loop {
             let at = self.somewhere();
             let heard = match self.chance.below(100) {
+                _ if self.one_at_a_time => self.presents(device, at, None).await,
                 0..12 => self.presents_twice(device).await,
                 12..20 => {
                     let after = Duration::from_micros(self.chance.below(20_000));
@@ -243,7 +252,7 @@ impl Actor {
         let (generation, key) = (device.generation, Some(device.key));
         let (op, ask) = (Op::Refresh { generation, key }, Ask::refresh(&device.token, key));
         device.late.push((generation, Instant::now()));
-        let (twin, actor) = (device.clone(), Self { run: self.run.clone(), chance: self.chance.clone() });
+        let (twin, actor) = (device.clone(), self.twin());
         self.run.duplicates.lock().await.spawn(async move {
             tokio::time::sleep(later).await;
             actor.asks(&twin, op, &ask, at, None).await;
@@ -267,6 +276,11 @@ impl Device {
     /// How often it was refreshed.
     pub(super) fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// The id of its session.
+    pub(super) fn session(&self) -> [u8; 16] {
+        self.session
     }
 
     /// Its refresh token.

@@ -18,6 +18,7 @@ mod checks;
 mod client;
 mod history;
 mod leaks;
+mod losses;
 mod nemesis;
 mod process;
 mod proxy;
@@ -77,4 +78,30 @@ runs! {
     redis_violates_nothing: Redis,
     redis_cluster_violates_nothing: RedisCluster,
     redis_sentinel_violates_nothing: RedisSentinel,
+}
+
+/// What is lost with a master.
+mod failovers {
+    use super::Setup;
+    use super::losses::a_master_that_dies_signs_nobody_out;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_sentinel_sign_nobody_out() {
+        a_master_that_dies_signs_nobody_out(Setup::RedisSentinel, "none").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_sentinel_with_wait_sign_nobody_out() {
+        a_master_that_dies_signs_nobody_out(Setup::RedisSentinel, "replicas:1").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_a_cluster_sign_nobody_out() {
+        a_master_that_dies_signs_nobody_out(Setup::RedisCluster, "none").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_a_cluster_with_wait_sign_nobody_out() {
+        a_master_that_dies_signs_nobody_out(Setup::RedisCluster, "replicas:1").await;
+    }
 }

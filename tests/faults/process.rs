@@ -32,8 +32,16 @@ impl Process {
         process
     }
 
-    /// Starts it again, on another port.
+    /// Starts it again, on another port; and again, as whoever supervises it would, if the store is not to be had yet.
     pub(super) fn starts(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_ready_once_started() {
+            assert!(Instant::now() < deadline, "it does not start:\n{}", self.last_told());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn is_ready_once_started(&self) -> bool {
         let out = self.home.join("out");
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = Command::new("sh");
@@ -42,18 +50,20 @@ impl Process {
         command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(log);
         let mut child = command.spawn().unwrap();
         self.guardian.watches(&child);
-        let deadline = Instant::now() + PATIENCE;
         let base = loop {
             let printed = fs::read_to_string(&out).unwrap();
             if let Some(base) = printed.split_once("ready on ").and_then(|(_, rest)| rest.split_once('\n')) {
                 break base.0.trim_end_matches(['/', '.']).to_owned();
             }
-            let exited = child.try_wait().unwrap();
-            assert!(exited.is_none() && Instant::now() < deadline, "not ready: {exited:?}\n{}", self.told());
+            if child.try_wait().unwrap().is_some() {
+                self.guardian.gone(child.id());
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(10));
         };
         *self.base.write().unwrap() = base;
         *self.child.lock().unwrap() = Some(child);
+        true
     }
 
     /// Where it is now.
@@ -71,8 +81,10 @@ impl Process {
         self.home.join("log")
     }
 
-    fn told(&self) -> String {
-        fs::read_to_string(self.log()).unwrap_or_default()
+    fn last_told(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
     }
 
     /// SIGKILL.

@@ -42,7 +42,7 @@ pub(super) struct Run {
     pub(super) recorder: Recorder,
     pub(super) sign_ins: Semaphore,
     pub(super) duplicates: tokio::sync::Mutex<JoinSet<()>>,
-    operations: AtomicU64,
+    pub(super) operations: AtomicU64,
     peace: AtomicBool,
     size: Size,
     odd: Mutex<Vec<String>>,
@@ -52,7 +52,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn new(site: Arc<Site>, size: Size) -> Arc<Self> {
+    pub(super) fn new(site: Arc<Site>, size: Size) -> Arc<Self> {
         Arc::new(Self {
             line: Line::new(site),
             recorder: Recorder::new(),
@@ -99,14 +99,23 @@ impl Actor {
         }
     }
 
-    async fn signs_up(&mut self, number: usize) -> Person {
+    pub(super) async fn signs_up(&mut self, number: usize) -> Person {
         let mut person = Person { number, id: String::new(), email: format!("user-{number}@example.org") };
         let body = json!({ "email": person.email, "password": person.password() });
         let ask = Ask::new(Method::POST, "/api/users").json(body);
-        let Reply::Came(came) = self.run.send(&ask, 0).await else { panic!("there are no faults yet") };
-        assert_eq!(came.status, 201, "{}", came.told());
-        person.id = came.text("id");
-        person
+        let run = self.run.clone();
+        loop {
+            let turn = run.sign_ins.acquire().await.unwrap();
+            match run.send(&ask, 0).await {
+                Reply::Came(came) if came.status == 201 => {
+                    person.id = came.text("id");
+                    return person;
+                }
+                Reply::Came(came) if !came.is_unavailable() => panic!("a sign-up was answered {}", came.told()),
+                _ => drop(turn),
+            }
+            self.breathes().await;
+        }
     }
 
     async fn has_a_session(&mut self, person: &Person) {
@@ -152,7 +161,7 @@ impl Actor {
             return self.revokes(device).await;
         }
         let revoker = device.clone();
-        let mut other = Self { run: self.run.clone(), chance: self.chance.of(1) };
+        let mut other = self.twin();
         tokio::join!(other.revokes(&revoker), async {
             self.refreshes(device).await;
         });
@@ -177,25 +186,32 @@ pub(super) struct Summary {
 pub(super) async fn run(setup: Setup, size: Size, seed: u64) -> Summary {
     println!("{}: REGRANT_FAULT_SEED={seed}", setup.name());
     let begun = Instant::now();
-    let wishes = Wishes { clocks_differ: true, ..Wishes::new() }
+    let wishes = Wishes { differ: true, ..Wishes::new() }
         .with("REGRANT__SESSION__MAX_AGE", format!("{}s", MAX_AGE.as_secs()))
         .with("REGRANT__CLOCK__CHECK_EVERY", "1s")
         .with("REGRANT__SWEEP__EVERY", "2s")
         .with("REGRANT__STORE__STATEMENT_TIMEOUT", "1s")
-        .with("REGRANT__STORE__MAX_CONNECTIONS", "2")
+        .with("REGRANT__STORE__MAX_CONNECTIONS", "8")
         .with("REGRANT__SERVER__REQUEST_TIMEOUT", "5s")
         .with("REGRANT__SERVER__SHUTDOWN_GRACE", "1s");
     let site = Arc::new(Site::start(setup, &wishes).await);
     let run = Run::new(site.clone(), size);
     let chance = Chance::new(seed);
-    let clients: JoinSet<()> =
-        (0..CLIENTS).map(|at| Actor { run: run.clone(), chance: chance.of(at as u64) }.lives(at)).collect();
+    let clients: JoinSet<()> = (0..CLIENTS)
+        .map(|at| Actor { run: run.clone(), chance: chance.of(at as u64), one_at_a_time: false }.lives(at))
+        .collect();
     // Everybody has signed up and is at work.
     while run.recorder.sessions() < CLIENTS {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let plan = plan(setup, size.faults, &mut chance.of(1_000));
-    let faults = carry_out(&site, plan, chance.of(1_001), |what| run.recorder.note(what)).await;
+    let note = |what: String| {
+        if std::env::var_os("REGRANT_FAULT_VERBOSE").is_some() {
+            println!("{} {what}", setup.name());
+        }
+        run.recorder.note(what);
+    };
+    let faults = carry_out(&site, plan, chance.of(1_001), note).await;
     run.peace.store(true, Ordering::Relaxed);
     clients.join_all().await;
     std::mem::take(&mut *run.duplicates.lock().await).join_all().await;
@@ -230,7 +246,7 @@ async fn in_the_end(run: &Arc<Run>) -> usize {
     let mut ending: JoinSet<bool> = kept
         .into_iter()
         .map(|(mut device, chance)| {
-            let (turns, mut actor) = (turns.clone(), Actor { run: run.clone(), chance });
+            let (turns, mut actor) = (turns.clone(), Actor { run: run.clone(), chance, one_at_a_time: false });
             async move {
                 if !device.may_rotate() {
                     tokio::time::sleep(device.rest()).await;

@@ -71,14 +71,14 @@ pub(super) struct Wishes {
     pub(super) silence: Duration,
     /// Settings of the service, as variables of the environment.
     pub(super) settings: Vec<(&'static str, String)>,
-    /// Whether the clock of the second process is ahead.
-    pub(super) clocks_differ: bool,
+    /// Whether the second process is on a machine whose clock is ahead, and has a pool of two.
+    pub(super) differ: bool,
 }
 
 impl Wishes {
     /// As it comes.
     pub(super) fn new() -> Self {
-        Self { silence: NO_FAILOVER, settings: Vec::new(), clocks_differ: false }
+        Self { silence: NO_FAILOVER, settings: Vec::new(), differ: false }
     }
 
     /// With a setting more.
@@ -103,8 +103,8 @@ impl Site {
             let settings: Vec<(String, String)> = settings.map(|(key, value)| (key.to_owned(), value)).collect();
             let mut services = vec![Process::start(settings.clone())];
             if setup != Setup::Sqlite {
-                let ahead = if wishes.clocks_differ { on_another_machine() } else { Vec::new() };
-                services.push(Process::start([settings, ahead].concat()));
+                let other = if wishes.differ { on_another_machine() } else { Vec::new() };
+                services.push(Process::start([settings, other].concat()));
             }
             Self { setup, services, proxies, own, shared }
         })
@@ -258,7 +258,7 @@ fn redis(servers: Servers) -> (Own, String) {
     (Own::Redis(servers), url)
 }
 
-/// What makes a process believe that it is ten minutes later, while its timers run as they do.
+/// What makes a process believe that it is ten minutes later, while its timers run as they do; and a pool of two.
 fn on_another_machine() -> Vec<(String, String)> {
     let usual = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
     let library = usual.map(|folder| Path::new(folder).join("faketime/libfaketime.so.1"));
@@ -270,6 +270,7 @@ fn on_another_machine() -> Vec<(String, String)> {
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ("FAKETIME_DISABLE_SHM", "1"),
         ("NO_FAKE_STAT", "1"),
+        ("REGRANT__STORE__MAX_CONNECTIONS", "2"),
     ];
     variables.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec()
 }

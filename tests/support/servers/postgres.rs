@@ -175,6 +175,11 @@ impl Postgres {
     /// Lets it go on.
     pub(crate) fn unpause(&self) {
         self.signal("-CONT", true);
+        // `runuser` stops itself when its child is stopped, and would never see it end.
+        let starter = self.process.lock().unwrap().as_ref().map(|process| process.id().to_string());
+        if let Some(starter) = starter {
+            let _ = Command::new("kill").args(["-CONT", &starter]).status().unwrap();
+        }
     }
 
     fn signal(&self, signal: &str, children: bool) {

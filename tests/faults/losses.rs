@@ -1,0 +1,173 @@
+//! What is lost when a master dies: measured, not asserted, except that no honest client is signed out by it.
+//!
+//! A rotation and an end are acknowledged; at that moment the master is gone, with whatever it had not delivered. (What
+//! is on its way to a replica is cut off with it: replication that is so many milliseconds behind loses them.) A replica
+//! takes over; the old master comes back as a replica; then the client of the rotation refreshes, and somebody presents
+//! the token of the session that was ended. The figures are written under `target/tmp`, and quoted in
+//! `docs/guarantees.md`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use regrant_domain::ids::SessionId;
+use regrant_domain::refresh_token::LookupKey;
+use tokio::task::block_in_place;
+
+use super::chance::Chance;
+use super::client::{Actor, Device, Life, Person};
+use super::proxy::Wire;
+use super::run::Run;
+use super::site::{Own, Setup, Site, Wishes};
+use super::{Size, is_full, seed};
+use crate::support::servers::redis::{Node, Servers};
+
+/// How far replication is behind, in turn.
+const BEHIND: [Duration; 2] = [Duration::ZERO, Duration::from_millis(20)];
+/// Longer than replication is ever behind.
+const SETTLED: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What was counted, for one distance of the replicas.
+#[derive(Debug, Default, Clone, Copy)]
+struct Figures {
+    kills: usize,
+    ends_lost: usize,
+    rotations_lost: usize,
+    signed_out: usize,
+}
+
+struct Measuring {
+    site: Arc<Site>,
+    actor: Actor,
+    person: Person,
+}
+
+pub(super) async fn a_master_that_dies_signs_nobody_out(setup: Setup, ack: &'static str) {
+    if !setup.is_wanted() {
+        return;
+    }
+    let kills = if is_full() { 200 } else { 4 };
+    let begun = Instant::now();
+    let seed = seed();
+    let wishes = Wishes { silence: Duration::from_millis(500), ..Wishes::new() }
+        .with("REGRANT__STORE__ACK", ack)
+        .with("REGRANT__CLOCK__CHECK_EVERY", "5s");
+    let site = Arc::new(Site::start(setup, &wishes).await);
+    let run = Run::new(site.clone(), Size { sessions: 0, operations: 0, faults: 0 });
+    let mut actor = Actor { run, chance: Chance::new(seed), one_at_a_time: true };
+    let person = actor.signs_up(0).await;
+    let mut measuring = Measuring { site, actor, person };
+    let mut all = [Figures::default(); 2];
+    for kill in 0..kills {
+        let figures = &mut all[kill % 2];
+        measuring.round(BEHIND[kill % 2], figures).await;
+    }
+    let mut told = format!("{} with store.ack = \"{ack}\", seed {seed}:", setup.name());
+    for (figures, behind) in all.iter().zip(BEHIND) {
+        let Figures { kills, ends_lost, rotations_lost, signed_out } = figures;
+        write!(
+            told,
+            " replicas {} ms behind: {kills} kills, {ends_lost} ended sessions came back, {rotations_lost} rotations were \
+             lost, {signed_out} honest clients were signed out;",
+            behind.as_millis(),
+        )
+        .unwrap();
+    }
+    write!(told, " {:.0} s", begun.elapsed().as_secs_f32()).unwrap();
+    println!("{told}");
+    let name = format!("losses-{}-{}.txt", setup.name(), ack.replace(':', "-"));
+    std::fs::write(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name), told + "\n").unwrap();
+    assert!(all.iter().all(|figures| figures.signed_out == 0), "an honest client was signed out");
+    let operations = measuring.actor.run.operations.load(Ordering::Relaxed);
+    assert!(operations > kills as u64 * 5);
+}
+
+impl Measuring {
+    async fn round(&mut self, behind: Duration, figures: &mut Figures) {
+        for proxy in &self.site.proxies {
+            proxy.delays_replication(behind);
+        }
+        let (mut honest, ended, at) = self.two_of_one_master().await;
+        tokio::time::sleep(SETTLED).await;
+        let healed = self.healed();
+        let mut other = self.actor.twin();
+        let ((), rotated) = tokio::join!(other.revokes(&ended), self.actor.refreshes(&mut honest));
+        assert_eq!(rotated, Life::Goes);
+        // Both are acknowledged. Now.
+        self.site.proxies[at].becomes(Wire::Gone, 8);
+        let Own::Redis(servers) = &self.site.own else { unreachable!("a Redis") };
+        servers.kill(&servers.nodes()[at]);
+        figures.kills += 1;
+        block_in_place(|| self.site.heals(servers, at));
+        figures.signed_out += usize::from(self.actor.refreshes(&mut honest).await == Life::Over);
+        figures.rotations_lost += self.healed() - healed;
+        let mut ended = ended;
+        figures.ends_lost += usize::from(self.actor.refreshes(&mut ended).await == Life::Goes);
+    }
+
+    /// Two sessions that one master keeps, and which server that is.
+    async fn two_of_one_master(&mut self) -> (Device, Device, usize) {
+        let mut kept: Vec<(Device, usize)> = Vec::new();
+        loop {
+            let device = self.actor.signs_in(&self.person).await;
+            let Own::Redis(servers) = &self.site.own else { unreachable!("a Redis") };
+            let at = block_in_place(|| keeper(servers, &device));
+            if let Some(other) = kept.iter().position(|(_, other)| *other == at) {
+                return (device, kept.swap_remove(other).0, at);
+            }
+            kept.push((device, at));
+        }
+    }
+
+    /// How often a process has adopted a client's newer token so far.
+    fn healed(&self) -> usize {
+        let log = |service: &super::process::Process| std::fs::read_to_string(service.log()).unwrap();
+        self.site.services.iter().map(|service| log(service).matches("event=\"healed\"").count()).sum()
+    }
+}
+
+/// The master that keeps this session.
+fn keeper(servers: &Servers, device: &Device) -> usize {
+    let lookup = LookupKey::of_session(SessionId::from_bytes(device.session()));
+    let key = format!("rg:s:{{{}}}", lookup.as_str());
+    let keeps = |node: &Node| {
+        let is_master = node.ask("INFO", &["replication"]).is_ok_and(|info| info.contains("role:master"));
+        // A node of a Cluster that is not concerned says so by an error.
+        let there = node.connect().and_then(|mut link| redis::cmd("EXISTS").arg(&key).query::<u8>(&mut link));
+        is_master && there.is_ok_and(|count| count == 1)
+    };
+    servers.nodes().iter().position(keeps).expect("a master keeps it")
+}
+
+impl Site {
+    /// A replica has taken over from the server of this number, which comes back as a replica.
+    fn heals(&self, servers: &Servers, at: usize) {
+        let dead = &servers.nodes()[at];
+        let begun = Instant::now();
+        let masters = if self.setup == Setup::RedisCluster { 3 } else { 1 };
+        while servers.masters().len() < masters {
+            assert!(begun.elapsed() < PATIENCE, "nobody has taken over");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let heir = servers.masters()[0].port();
+        servers.restart(dead);
+        self.proxies[at].becomes(Wire::Whole, 8);
+        if self.setup == Setup::RedisSentinel {
+            // Sentinel would do so as well, after some seconds.
+            let heir = servers.nodes().iter().position(|node| node.port() == heir).unwrap();
+            let door = self.proxies[heir].port().to_string();
+            dead.ask("REPLICAOF", &["127.0.0.1", &door]).unwrap();
+        }
+        self.is_whole();
+        for node in servers.nodes() {
+            let in_step = |info: &str| info.contains("role:master") || info.contains("master_link_status:up");
+            node.wait_until(in_step, "INFO", &["replication"]);
+        }
+        let first = &servers.masters()[0];
+        let complete = if self.setup == Setup::RedisCluster { "connected_slaves:1" } else { "connected_slaves:2" };
+        first.wait_until(|info| info.contains(complete), "INFO", &["replication"]);
+    }
+}

@@ -20,6 +20,7 @@ mod history;
 mod leaks;
 mod losses;
 mod nemesis;
+mod outages;
 mod process;
 mod proxy;
 mod run;
@@ -60,25 +61,24 @@ async fn nothing_is_violated(setup: Setup) {
     run::run(setup, size, seed()).await.is_clean(size);
 }
 
-macro_rules! runs {
-    ($($name:ident: $setup:ident,)+) => {
-        /// Runs under faults, of each set-up.
-        mod under_faults {
+macro_rules! each_setup {
+    ($module:ident: $promise:path) => {
+        each_setup! { @ $module, $promise,
+            sqlite Sqlite, postgres Postgres, redis Redis, redis_cluster RedisCluster, redis_sentinel RedisSentinel
+        }
+    };
+    (@ $module:ident, $promise:path, $($name:ident $setup:ident),+) => {
+        mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $name() {
-                super::nothing_is_violated(super::Setup::$setup).await;
+                $promise(crate::faults::site::Setup::$setup).await;
             })+
         }
     };
 }
 
-runs! {
-    sqlite_violates_nothing: Sqlite,
-    postgres_violates_nothing: Postgres,
-    redis_violates_nothing: Redis,
-    redis_cluster_violates_nothing: RedisCluster,
-    redis_sentinel_violates_nothing: RedisSentinel,
-}
+each_setup!(under_faults_nothing_is_violated: crate::faults::nothing_is_violated);
+each_setup!(outages_sign_nobody_out: crate::faults::outages::outages_sign_nobody_out);
 
 /// What is lost with a master.
 mod failovers {

@@ -216,7 +216,7 @@ pub(super) async fn run(setup: Setup, size: Size, seed: u64) -> Summary {
     clients.join_all().await;
     std::mem::take(&mut *run.duplicates.lock().await).join_all().await;
     let served_at_last = in_the_end(&run).await;
-    let mut violations = block_in_place(|| check(&run, &site));
+    let mut violations = block_in_place(|| check(&run, &site, MAX_AGE));
     if let Some((idle, _)) = site.left_in_transactions().await
         && idle > 0
     {
@@ -263,9 +263,10 @@ async fn in_the_end(run: &Arc<Run>) -> usize {
     served
 }
 
-fn check(run: &Run, site: &Site) -> Vec<String> {
+/// Everything that is wrong with what was heard, and with where it was kept.
+pub(super) fn check(run: &Run, site: &Site, max_age: Duration) -> Vec<String> {
     let history = run.recorder.history();
-    let mut found = violations(&history, Terms { max_age: MAX_AGE, margin: MARGIN });
+    let mut found = violations(&history, Terms { max_age, margin: MARGIN });
     found.extend(unexplained(&history));
     found.extend(run.odd.lock().unwrap().drain(..));
     let leaks = run.secrets.lock().unwrap().found_in(&site.folders());

@@ -21,6 +21,7 @@ mod refreshing;
 mod setups;
 mod signing_in;
 mod sweeping;
+mod thieves;
 mod witness;
 
 use std::time::{Duration, Instant};
@@ -40,6 +41,10 @@ macro_rules! fleet {
             signing_in::ending_all_covers_sign_ins_that_are_under_way,
             hanging_up::clients_that_hang_up_disturb_nobody,
             sweeping::a_sweep_beside_refreshes_disturbs_none,
+            thieves::parties_that_meet_late_are_seen_at_the_second_presentation,
+            thieves::parties_that_met_in_time_are_seen_when_they_meet_late,
+            thieves::parties_that_meet_in_every_generation_are_reported_as_replays,
+            thieves::strict_mode_sees_the_first_meeting,
         }
     };
     (@server $store:ident, $name:ident) => {

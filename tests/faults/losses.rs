@@ -28,6 +28,8 @@ use crate::support::servers::redis::{Node, Servers};
 const BEHIND: [Duration; 2] = [Duration::ZERO, Duration::from_millis(20)];
 /// Longer than replication is ever behind.
 const SETTLED: Duration = Duration::from_millis(250);
+/// After such a silence of a master, a replica takes over.
+const SILENCE: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What was counted, for one distance of the replicas.
@@ -52,7 +54,7 @@ pub(super) async fn a_master_that_dies_signs_nobody_out(setup: Setup, ack: &'sta
     let kills = if is_full() { 200 } else { 4 };
     let begun = Instant::now();
     let seed = seed();
-    let wishes = Wishes { silence: Duration::from_millis(500), ..Wishes::new() }
+    let wishes = Wishes { silence: SILENCE, ..Wishes::new() }
         .with("REGRANT__STORE__ACK", ack)
         .with("REGRANT__CLOCK__CHECK_EVERY", "5s");
     let site = Arc::new(Site::start(setup, &wishes).await);
@@ -147,7 +149,8 @@ impl Site {
     fn heals(&self, servers: &Servers, at: usize) {
         let dead = &servers.nodes()[at];
         let begun = Instant::now();
-        let masters = if self.setup == Setup::RedisCluster { 3 } else { 1 };
+        let (masters, replicas) =
+            if self.setup == Setup::RedisCluster { (3, "connected_slaves:1") } else { (1, "connected_slaves:2") };
         while servers.masters().len() < masters {
             assert!(begun.elapsed() < PATIENCE, "nobody has taken over");
             std::thread::sleep(Duration::from_millis(20));
@@ -162,12 +165,19 @@ impl Site {
             dead.ask("REPLICAOF", &["127.0.0.1", &door]).unwrap();
         }
         self.is_whole();
-        for node in servers.nodes() {
-            let in_step = |info: &str| info.contains("role:master") || info.contains("master_link_status:up");
-            node.wait_until(in_step, "INFO", &["replication"]);
+        // On a busy machine another replica may take over meanwhile, so it is looked who is master now.
+        let is_complete = |node: &&Node| node.ask("INFO", &["replication"]).is_ok_and(|info| info.contains(replicas));
+        let in_step = |node: &Node| {
+            let info = node.ask("INFO", &["replication"]).unwrap_or_default();
+            info.contains("role:master") || info.contains("master_link_status:up")
+        };
+        loop {
+            let now = servers.masters();
+            if now.len() == masters && now.iter().all(is_complete) && servers.nodes().iter().all(in_step) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE * 2, "it does not become whole again");
+            std::thread::sleep(Duration::from_millis(50));
         }
-        let first = &servers.masters()[0];
-        let complete = if self.setup == Setup::RedisCluster { "connected_slaves:1" } else { "connected_slaves:2" };
-        first.wait_until(|info| info.contains(complete), "INFO", &["replication"]);
     }
 }

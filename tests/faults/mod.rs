@@ -23,6 +23,7 @@ mod nemesis;
 mod outages;
 mod process;
 mod proxy;
+mod restored;
 mod run;
 mod samples;
 mod session;
@@ -79,6 +80,12 @@ macro_rules! each_setup {
 
 each_setup!(under_faults_nothing_is_violated: crate::faults::nothing_is_violated);
 each_setup!(outages_sign_nobody_out: crate::faults::outages::outages_sign_nobody_out);
+
+/// What is lost with a backup.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_postgres_that_is_restored_from_a_backup_signs_nobody_out() {
+    restored::a_restored_postgres_signs_nobody_out().await;
+}
 
 /// What is lost with a master.
 mod failovers {

@@ -12,6 +12,8 @@
 mod architecture;
 mod config;
 mod contract;
+// It stops processes and limits their files by means that only Linux has.
+#[cfg(target_os = "linux")]
 mod faults;
 mod fleet;
 mod http;

@@ -175,7 +175,7 @@ mod tests {
     use super::super::samples::{granted, history, open, refresh, refused, revoke, verify};
     use super::*;
 
-    const TERMS: Terms = Terms { max_age: Duration::from_micros(1_000), margin: Duration::from_micros(100) };
+    const TERMS: Terms = Terms { max_age: Duration::from_millis(1), margin: Duration::from_micros(100) };
 
     /// What is found in the life of one session.
     fn found(records: Vec<Record>) -> Vec<String> {

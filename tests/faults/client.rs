@@ -240,7 +240,7 @@ impl Actor {
         let (ask, at) = (Ask::refresh(str::from_utf8(&forged).unwrap(), None), self.somewhere());
         match self.run.send(&ask, at).await {
             Reply::Came(came) if came.status != 401 || came.code() != "invalid_token" => {
-                self.run.is_odd("a forgery", &came)
+                self.run.is_odd("a forgery", &came);
             }
             _ => {}
         }

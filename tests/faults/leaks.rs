@@ -48,7 +48,9 @@ impl Secrets {
             })
         };
         let mut all = Vec::new();
-        below.iter().for_each(|path| files(path, &mut all));
+        for path in below {
+            files(path, &mut all);
+        }
         all.into_iter().filter(holds).collect()
     }
 }
@@ -88,7 +90,7 @@ mod tests {
         {
             let path = folder.path().join(at.to_string());
             fs::write(&path, [b"something before ".to_vec(), written, b" and after".to_vec()].concat()).unwrap();
-            assert_eq!(secrets.found_in(&[path.clone()]), [path]);
+            assert_eq!(secrets.found_in(std::slice::from_ref(&path)), [path]);
         }
         let path = folder.path().join("nothing");
         fs::write(&path, hex::encode([9; 500])).unwrap();

@@ -21,7 +21,7 @@ use super::client::{Actor, Device, Life, Person};
 use super::proxy::Wire;
 use super::run::Run;
 use super::site::{Own, Setup, Site, Wishes};
-use super::{Size, is_full, seed};
+use super::{Amount, is_full, seed};
 use crate::support::servers::redis::{Node, Servers};
 
 /// How far replication is behind, in turn.
@@ -58,7 +58,7 @@ pub(super) async fn a_master_that_dies_signs_nobody_out(setup: Setup, ack: &'sta
         .with("REGRANT__STORE__ACK", ack)
         .with("REGRANT__CLOCK__CHECK_EVERY", "5s");
     let site = Arc::new(Site::start(setup, &wishes).await);
-    let run = Run::new(site.clone(), Size { sessions: 0, operations: 0, faults: 0 });
+    let run = Run::new(site.clone(), Amount { sessions: 0, operations: 0, faults: 0 });
     let mut actor = Actor { run, chance: Chance::new(seed), one_at_a_time: true };
     let person = actor.signs_up(0).await;
     let mut measuring = Measuring { site, actor, person };
@@ -159,10 +159,10 @@ impl Site {
         servers.restart(dead);
         self.proxies[at].becomes(Wire::Whole, 8);
         if self.setup == Setup::RedisSentinel {
-            // Sentinel would do so as well, after some seconds.
+            // Sentinel does so as well, after some seconds; if it is at it already, this is of no use.
             let heir = servers.nodes().iter().position(|node| node.port() == heir).unwrap();
             let door = self.proxies[heir].port().to_string();
-            dead.ask("REPLICAOF", &["127.0.0.1", &door]).unwrap();
+            let _ = dead.ask("REPLICAOF", &["127.0.0.1", &door]);
         }
         self.is_whole();
         // On a busy machine another replica may take over meanwhile, so it is looked who is master now.

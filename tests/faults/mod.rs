@@ -30,15 +30,15 @@ mod session;
 mod site;
 mod wire;
 
-use run::Size;
+use run::Amount;
 use site::Setup;
 
 use crate::contract::bench::random;
 
 /// Of each of the five set-ups: together 5,000 sessions and 100,000 operations.
-const QUICK: Size = Size { sessions: 1_000, operations: 20_000, faults: 24 };
+const QUICK: Amount = Amount { sessions: 1_000, operations: 20_000, faults: 24 };
 /// Ten times that.
-const FULL: Size = Size { sessions: 10_000, operations: 200_000, faults: 240 };
+const FULL: Amount = Amount { sessions: 10_000, operations: 200_000, faults: 240 };
 
 /// Whether everything is run at its full size.
 fn is_full() -> bool {
@@ -58,8 +58,8 @@ async fn nothing_is_violated(setup: Setup) {
     if !setup.is_wanted() {
         return;
     }
-    let size = if is_full() { FULL } else { QUICK };
-    run::run(setup, size, seed()).await.is_clean(size);
+    let amount = if is_full() { FULL } else { QUICK };
+    run::run(setup, amount, seed()).await.is_clean(amount);
 }
 
 macro_rules! each_setup {

@@ -13,7 +13,7 @@ use super::history::Heard;
 use super::proxy::Wire;
 use super::run::{Run, check};
 use super::site::{Setup, Site, Wishes};
-use super::{Size, is_full, seed};
+use super::{Amount, is_full, seed};
 
 const CLIENTS: usize = 20;
 /// Longer than all of it takes.
@@ -28,7 +28,7 @@ pub(super) async fn outages_sign_nobody_out(setup: Setup) {
     println!("{}: REGRANT_FAULT_SEED={seed}", setup.name());
     let mut chance = Chance::new(seed);
     let site = Arc::new(Site::start(setup, &Wishes::new()).await);
-    let run = Run::new(site.clone(), Size { sessions: 0, operations: 0, faults: 0 });
+    let run = Run::new(site.clone(), Amount { sessions: 0, operations: 0, faults: 0 });
     let done = Arc::<AtomicUsize>::default();
     let each = refreshes / CLIENTS;
     let mut clients: JoinSet<()> = (0..CLIENTS)

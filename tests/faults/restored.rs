@@ -10,7 +10,7 @@ use super::chance::Chance;
 use super::client::{Actor, Device, Life};
 use super::run::Run;
 use super::site::{Own, Setup, Site, Wishes};
-use super::{Size, is_full, seed};
+use super::{Amount, is_full, seed};
 use crate::support::servers::postgres::Postgres;
 
 pub(super) async fn a_restored_postgres_signs_nobody_out() {
@@ -19,7 +19,7 @@ pub(super) async fn a_restored_postgres_signs_nobody_out() {
     }
     let (of_each, seed) = (if is_full() { 200 } else { 20 }, seed());
     let site = Arc::new(Site::start(Setup::Postgres, &Wishes::new()).await);
-    let run = Run::new(site.clone(), Size { sessions: 0, operations: 0, faults: 0 });
+    let run = Run::new(site.clone(), Amount { sessions: 0, operations: 0, faults: 0 });
     let mut actor = Actor { run, chance: Chance::new(seed), one_at_a_time: true };
     let person = actor.signs_up(0).await;
     let (mut honest, mut ended) = (Vec::new(), Vec::new());
@@ -45,14 +45,14 @@ pub(super) async fn a_restored_postgres_signs_nobody_out() {
             copy(&backup, &server.data());
         });
     });
-    let served = refresh_all(&mut actor, &mut honest).await;
+    let go_on = refresh_all(&mut actor, &mut honest).await;
     let came_back = refresh_all(&mut actor, &mut ended).await;
     println!(
         "postgres restored from a backup, seed {seed}: {came_back} of {of_each} sessions that had ended since came back, {} \
          of {of_each} honest clients were signed out",
-        of_each - served
+        of_each - go_on
     );
-    assert_eq!((served, came_back), (of_each, of_each), "an end that is lost is lost; nobody else notices");
+    assert_eq!((go_on, came_back), (of_each, of_each), "an end that is lost is lost; nobody else notices");
     // And from here on, all is as it should be: what is ended now stays ended, what goes on goes on.
     for device in &ended {
         actor.revokes(device).await;

@@ -30,7 +30,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// How much is done at least.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
+pub(super) struct Amount {
     pub(super) sessions: usize,
     pub(super) operations: u64,
     pub(super) faults: usize,
@@ -44,7 +44,7 @@ pub(super) struct Run {
     pub(super) duplicates: tokio::sync::Mutex<JoinSet<()>>,
     pub(super) operations: AtomicU64,
     peace: AtomicBool,
-    size: Size,
+    amount: Amount,
     odd: Mutex<Vec<String>>,
     secrets: Mutex<Secrets>,
     /// Devices that are put aside until all faults are over.
@@ -52,7 +52,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(site: Arc<Site>, size: Size) -> Arc<Self> {
+    pub(super) fn new(site: Arc<Site>, amount: Amount) -> Arc<Self> {
         Arc::new(Self {
             line: Line::new(site),
             recorder: Recorder::new(),
@@ -60,7 +60,7 @@ impl Run {
             duplicates: tokio::sync::Mutex::default(),
             operations: AtomicU64::default(),
             peace: AtomicBool::default(),
-            size,
+            amount,
             odd: Mutex::default(),
             secrets: Mutex::default(),
             kept: Mutex::default(),
@@ -85,8 +85,8 @@ impl Run {
 
     fn is_enough(&self) -> bool {
         self.peace.load(Ordering::Relaxed)
-            && self.recorder.sessions() >= self.size.sessions
-            && self.operations.load(Ordering::Relaxed) >= self.size.operations
+            && self.recorder.sessions() >= self.amount.sessions
+            && self.operations.load(Ordering::Relaxed) >= self.amount.operations
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) struct Summary {
 }
 
 /// Runs a set-up, checks what was heard, and tells of it.
-pub(super) async fn run(setup: Setup, size: Size, seed: u64) -> Summary {
+pub(super) async fn run(setup: Setup, amount: Amount, seed: u64) -> Summary {
     println!("{}: REGRANT_FAULT_SEED={seed}", setup.name());
     let begun = Instant::now();
     let wishes = Wishes { differ: true, ..Wishes::new() }
@@ -195,7 +195,7 @@ pub(super) async fn run(setup: Setup, size: Size, seed: u64) -> Summary {
         .with("REGRANT__SERVER__REQUEST_TIMEOUT", "5s")
         .with("REGRANT__SERVER__SHUTDOWN_GRACE", "1s");
     let site = Arc::new(Site::start(setup, &wishes).await);
-    let run = Run::new(site.clone(), size);
+    let run = Run::new(site.clone(), amount);
     let chance = Chance::new(seed);
     let clients: JoinSet<()> = (0..CLIENTS)
         .map(|at| Actor { run: run.clone(), chance: chance.of(at as u64), one_at_a_time: false }.lives(at))
@@ -204,7 +204,7 @@ pub(super) async fn run(setup: Setup, size: Size, seed: u64) -> Summary {
     while run.recorder.sessions() < CLIENTS {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let plan = plan(setup, size.faults, &mut chance.of(1_000));
+    let plan = plan(setup, amount.faults, &mut chance.of(1_000));
     let note = |what: String| {
         if std::env::var_os("REGRANT_FAULT_VERBOSE").is_some() {
             println!("{} {what}", setup.name());
@@ -276,7 +276,7 @@ pub(super) fn check(run: &Run, site: &Site, max_age: Duration) -> Vec<String> {
 
 impl Summary {
     /// Fails if anything was violated, or if too little was done to see it.
-    pub(super) fn is_clean(&self, size: Size) {
+    pub(super) fn is_clean(&self, amount: Amount) {
         let faults: usize = self.faults.values().sum();
         println!(
             "{}: {} sessions, {} operations ({} of unknown outcome), {faults} faults {:?}, {} clients served at last, \
@@ -298,7 +298,7 @@ impl Summary {
             self.seed,
             &self.violations[..self.violations.len().min(8)]
         );
-        assert!(self.sessions >= size.sessions && self.operations >= size.operations && faults >= size.faults);
+        assert!(self.sessions >= amount.sessions && self.operations >= amount.operations && faults >= amount.faults);
         assert!(self.unknown > 0 && self.served_at_last > 0, "nothing was put to the test");
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn unexplained(history: &History) -> Vec<String> {
     let names: Vec<usize> = sessions.keys().copied().collect();
     std::thread::spawn(move || {
         for (number, records) in sessions {
-            let found = (!is_explained(&records)).then(|| format!("session {number}: no order explains {records:#?}"));
+            let found = (!is_explained(&records)).then(|| told(number, &records));
             if sender.send(found).is_err() {
                 return;
             }
@@ -128,6 +128,14 @@ pub(super) fn unexplained(history: &History) -> Vec<String> {
         }
     }
     found
+}
+
+/// What was asked of it, in order.
+fn told(number: usize, records: &[Record]) -> String {
+    let mut records = records.to_vec();
+    records.sort_by_key(|record| record.asked);
+    let lines: Vec<_> = records.iter().map(|record| format!("{record:?}")).collect();
+    format!("session {number}: no order explains\n{}", lines.join("\n"))
 }
 
 /// What was asked of each session. An end of all of a user's sessions is asked of each that had been opened before; a

@@ -292,12 +292,14 @@ impl Summary {
             self.seed,
             self.history.display(),
         );
-        assert!(
-            self.violations.is_empty(),
-            "seed {}: {:#?}",
-            self.seed,
-            &self.violations[..self.violations.len().min(8)]
-        );
+        let mut by_kind: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for violation in &self.violations {
+            by_kind.entry(violation.split([':', ' ']).next().unwrap_or_default()).or_default().push(violation);
+        }
+        for (kind, all) in &by_kind {
+            println!("{kind}, {} times, such as {}", all.len(), all[0]);
+        }
+        assert!(by_kind.is_empty(), "seed {}: see above, and the history", self.seed);
         assert!(self.sessions >= amount.sessions && self.operations >= amount.operations && faults >= amount.faults);
         assert!(self.unknown > 0 && self.served_at_last > 0, "nothing was put to the test");
     }

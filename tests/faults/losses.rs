@@ -98,7 +98,10 @@ impl Measuring {
         let (mut honest, mut ended, at) = self.two_of_one_master().await;
         let Own::Redis(servers) = &self.site.own else { unreachable!("a Redis") };
         let master = &servers.nodes()[at];
-        block_in_place(|| master.wait_until(|info| replicas_have_all(info), "INFO", &["replication"]));
+        if !block_in_place(|| replicas_have_all(master)) {
+            figures.disturbed += 1;
+            return;
+        }
         self.replicas_are_behind_by(behind);
         let healed = self.healed();
         let mut other = self.actor.twin();
@@ -155,12 +158,30 @@ impl Measuring {
     }
 }
 
-/// Whether each replica of this master has acknowledged all that it has written.
-fn replicas_have_all(info: &str) -> bool {
-    let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
-    let mut replicas = info.lines().filter(|line| line.starts_with("slave")).peekable();
-    replicas.peek().is_some()
-        && offset.is_some_and(|all| replicas.all(|line| line.contains(&format!("offset={},", all.trim()))))
+/// Waits until each replica of this master has acknowledged all that it has written so far; `false`: it is a master no
+/// more.
+fn replicas_have_all(master: &Node) -> bool {
+    let number = |text: &str| text.trim().parse::<u64>().unwrap_or_default();
+    let mut written = None;
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        let info = master.ask("INFO", &["replication"]).unwrap_or_default();
+        if !info.contains("role:master") {
+            return false;
+        }
+        let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:")).map(number);
+        let all = *written.get_or_insert(offset.unwrap_or(u64::MAX));
+        let replicas: Vec<_> = info.lines().filter(|line| line.starts_with("slave")).collect();
+        let acknowledged = |line: &&str| {
+            let offset = line.split(',').find_map(|field| field.strip_prefix("offset="));
+            offset.map(number).is_some_and(|offset| offset >= all)
+        };
+        if !replicas.is_empty() && replicas.iter().all(acknowledged) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the replicas do not follow");
 }
 
 /// The master that keeps this session.

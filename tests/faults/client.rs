@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::chance::Chance;
 use super::history::{Heard, Moment, Op, Opened, Record, Why};
+use super::leaks::Secrets;
 use super::run::Run;
-use super::wire::{Ask, Came, Reply, digest, named_by};
+use super::wire::{Ask, Came, Reply, digest, key_text, named_by};
 
 /// After so long, nothing that was sent is under way any more: longer than a process is ever stopped, and all time limits
 /// of the service, one after another.
@@ -283,9 +284,11 @@ impl Device {
         self.session
     }
 
-    /// Its refresh token.
-    pub(super) fn token(&self) -> &str {
-        &self.token
+    /// What nobody else may find anywhere.
+    pub(super) fn tells_its_secrets(&self, secrets: &mut Secrets) {
+        secrets.refresh_token(&self.token);
+        secrets.text(&key_text(self.key));
+        secrets.access_token(&self.access);
     }
 
     /// Takes what is newer than what it has, with a new retry key for it.

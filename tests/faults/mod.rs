@@ -6,13 +6,6 @@
 //! nobody's to repeat). `REGRANT_TEST_SCALE=full` runs ten times as much. The history of the last run of each set-up is
 //! kept under `target/tmp`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "runs panic to fail, and figures are told; the lints know only `#[test]` itself"
-)]
-
 mod chance;
 mod checks;
 mod client;

@@ -135,7 +135,7 @@ impl Actor {
             }
         }
         if self.chance.percent(10) {
-            self.run.secrets.lock().unwrap().refresh_token(device.token());
+            device.tells_its_secrets(&mut self.run.secrets.lock().unwrap());
         }
         match self.chance.below(100) {
             0..15 => self.revokes(&device).await,

@@ -71,7 +71,7 @@ impl Ask {
     }
 
     pub(super) fn refresh(token: &str, key: Option<u64>) -> Self {
-        let key = key.map(|key| format!("{key:016x}"));
+        let key = key.map(key_text);
         Self { bearer: Some(token.to_owned()), key, ..Self::new(Method::POST, "/api/refresh") }
     }
 
@@ -124,6 +124,11 @@ impl Line {
         let Ok(bytes) = answer.bytes().await else { return Reply::Lost };
         Reply::Came(Came { status, body: serde_json::from_slice(&bytes).unwrap_or_default(), retry_after })
     }
+}
+
+/// A retry key as it is sent.
+pub(super) fn key_text(key: u64) -> String {
+    format!("{key:016x}")
 }
 
 /// The session and the generation that a refresh token of the default format names.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use regrant_domain::ports::Event;
 use regrant_domain::testing::ManualClock;
+use sha2::{Digest as _, Sha256};
 
 use super::{Fleet, Store, crowd, scaled, tell};
 use crate::support::actors::Device;
@@ -115,7 +116,7 @@ impl Copied {
 
 /// The owner's retry key: one for each token.
 fn key(owner: &Device) -> String {
-    owner.refresh[..32].to_owned()
+    hex::encode(Sha256::digest(&owner.refresh))
 }
 
 /// I12, more than a window apart, in either order.

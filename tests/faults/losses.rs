@@ -6,7 +6,6 @@
 //! the token of the session that was ended. The figures are written under `target/tmp`, and quoted in
 //! `docs/guarantees.md`.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,24 +71,25 @@ pub(super) async fn a_master_that_dies_signs_nobody_out(setup: Setup, ack: &'sta
         }
         measuring.round(BEHIND[turn], &mut all[turn]).await;
     }
-    let mut told = format!("{} with store.ack = \"{ack}\", seed {seed}:", setup.name());
-    for (figures, behind) in all.iter().zip(BEHIND) {
-        let Figures { kills, ends_lost, rotations_lost, signed_out, disturbed } = figures;
-        write!(
-            told,
-            " replicas {} ms behind: {kills} kills, {ends_lost} ended sessions came back, {rotations_lost} rotations were \
-             lost, {signed_out} honest clients were signed out ({disturbed} rounds not counted);",
-            behind.as_millis(),
-        )
-        .unwrap();
-    }
-    write!(told, " {:.0} s", begun.elapsed().as_secs_f32()).unwrap();
-    println!("{told}");
+    let told = format!("{} with store.ack = \"{ack}\", seed {seed}: {}", setup.name(), told(&all));
+    println!("{told}; {:.0} s", begun.elapsed().as_secs_f32());
     let name = format!("losses-{}-{}.txt", setup.name(), ack.replace(':', "-"));
     std::fs::write(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name), told + "\n").unwrap();
     assert!(all.iter().all(|figures| figures.signed_out == 0), "an honest client was signed out");
     let operations = measuring.actor.run.operations.load(Ordering::Relaxed);
     assert!(operations > kills as u64 * 5);
+}
+
+fn told(all: &[Figures; 2]) -> String {
+    let told = all.iter().zip(BEHIND).map(|(figures, behind)| {
+        let Figures { kills, ends_lost, rotations_lost, signed_out, disturbed } = figures;
+        format!(
+            "replicas {} ms behind: {kills} kills, {ends_lost} ended sessions came back, {rotations_lost} rotations were \
+             lost, {signed_out} honest clients were signed out ({disturbed} rounds not counted)",
+            behind.as_millis(),
+        )
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 impl Measuring {

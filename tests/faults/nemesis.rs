@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::{Connection as _, PgConnection};
+
 use super::chance::Chance;
 use super::proxy::Wire;
 use super::site::{Own, Setup, Site};
@@ -134,16 +136,13 @@ impl Site {
         }
     }
 
-    /// How many connections of the service are in the middle of a transaction in which nothing happens, and how many are
-    /// busy; where the store can say so.
-    pub(super) async fn left_in_transactions(&self) -> Option<(i64, i64)> {
-        use sqlx::{Connection as _, PgConnection};
-        let Own::Postgres(server) = &self.own else { return None };
-        let sql = "SELECT count(*) FILTER (WHERE state LIKE 'idle in transaction%'), \
-                   count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity \
-                   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    /// How many connections of the service are in a transaction in which nothing happens, where there are any.
+    pub(super) async fn left_in_transactions(&self) -> i64 {
+        let Own::Postgres(server) = &self.own else { return 0 };
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' \
+                   AND datname = current_database() AND backend_type = 'client backend'";
         let mut connection = PgConnection::connect(&server.url("postgres")).await.unwrap();
-        Some(sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap())
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     }
 }
 

@@ -182,49 +182,48 @@ pub(super) struct Summary {
     violations: Vec<String>,
 }
 
-/// Runs a set-up, checks what was heard, and tells of it.
-pub(super) async fn run(setup: Setup, amount: Amount, seed: u64) -> Summary {
-    println!("{}: REGRANT_FAULT_SEED={seed}", setup.name());
-    let begun = Instant::now();
-    let wishes = Wishes { differ: true, ..Wishes::new() }
+/// Writes the history when a run is over, however it ends.
+struct Written<'a> {
+    run: &'a Run,
+    path: PathBuf,
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.run.recorder.history().write(&self.path) {
+            println!("{}: {error}", self.path.display());
+        }
+    }
+}
+
+/// The service, so that all that a run is to see happens within it.
+fn wishes() -> Wishes {
+    Wishes { differ: true, ..Wishes::new() }
         .with("REGRANT__SESSION__MAX_AGE", format!("{}s", MAX_AGE.as_secs()))
         .with("REGRANT__CLOCK__CHECK_EVERY", "1s")
         .with("REGRANT__SWEEP__EVERY", "2s")
         .with("REGRANT__STORE__STATEMENT_TIMEOUT", "1s")
         .with("REGRANT__STORE__MAX_CONNECTIONS", "8")
         .with("REGRANT__SERVER__REQUEST_TIMEOUT", "5s")
-        .with("REGRANT__SERVER__SHUTDOWN_GRACE", "1s");
-    let site = Arc::new(Site::start(setup, &wishes).await);
+        .with("REGRANT__SERVER__SHUTDOWN_GRACE", "1s")
+}
+
+/// Runs a set-up, checks what was heard, and tells of it.
+pub(super) async fn run(setup: Setup, amount: Amount, seed: u64) -> Summary {
+    println!("{}: REGRANT_FAULT_SEED={seed}", setup.name());
+    let begun = Instant::now();
+    let site = Arc::new(Site::start(setup, &wishes()).await);
     let run = Run::new(site.clone(), amount);
-    let chance = Chance::new(seed);
-    let clients: JoinSet<()> = (0..CLIENTS)
-        .map(|at| Actor { run: run.clone(), chance: chance.of(at as u64), one_at_a_time: false }.lives(at))
-        .collect();
-    // Everybody has signed up and is at work.
-    while run.recorder.sessions() < CLIENTS {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let plan = plan(setup, amount.faults, &mut chance.of(1_000));
-    let note = |what: String| {
-        if std::env::var_os("REGRANT_FAULT_VERBOSE").is_some() {
-            println!("{} {what}", setup.name());
-        }
-        run.recorder.note(what);
-    };
-    let faults = carry_out(&site, plan, chance.of(1_001), note).await;
-    run.peace.store(true, Ordering::Relaxed);
-    clients.join_all().await;
-    std::mem::take(&mut *run.duplicates.lock().await).join_all().await;
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{}.jsonl", setup.name()));
+    let written = Written { run: &run, path };
+    let faults = harm(&run, &site, &Chance::new(seed)).await;
     let served_at_last = in_the_end(&run).await;
     let mut violations = block_in_place(|| check(&run, &site, MAX_AGE));
-    if let Some((idle, _)) = site.left_in_transactions().await
-        && idle > 0
-    {
+    let idle = site.left_in_transactions().await;
+    if idle > 0 {
         violations.push(format!("{idle} connections were left in a transaction"));
     }
     let history = run.recorder.history();
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{}.jsonl", setup.name()));
-    history.write(&path).unwrap();
     Summary {
         setup,
         seed,
@@ -234,9 +233,26 @@ pub(super) async fn run(setup: Setup, amount: Amount, seed: u64) -> Summary {
         faults,
         served_at_last,
         took: begun.elapsed(),
-        history: path,
+        history: written.path.clone(),
         violations,
     }
+}
+
+/// Clients act until enough is done, and meanwhile the plan of this seed is carried out.
+async fn harm(run: &Arc<Run>, site: &Arc<Site>, chance: &Chance) -> BTreeMap<&'static str, usize> {
+    let clients: JoinSet<()> = (0..CLIENTS)
+        .map(|at| Actor { run: run.clone(), chance: chance.of(at as u64), one_at_a_time: false }.lives(at))
+        .collect();
+    // Everybody has signed up and is at work.
+    while run.recorder.sessions() < CLIENTS {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let plan = plan(site.setup, run.amount.faults, &mut chance.of(1_000));
+    let faults = carry_out(site, plan, chance.of(1_001), |what| run.recorder.note(what)).await;
+    run.peace.store(true, Ordering::Relaxed);
+    clients.join_all().await;
+    std::mem::take(&mut *run.duplicates.lock().await).join_all().await;
+    faults
 }
 
 /// All faults are over: every client that was put aside is served, or hears why its session is over.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use regrant_domain::ids::SessionId;
 use regrant_domain::refresh_token::LookupKey;
+use reqwest::Method;
 use tokio::task::block_in_place;
 
 use super::chance::Chance;
@@ -21,6 +22,7 @@ use super::history::Heard;
 use super::proxy::Wire;
 use super::run::Run;
 use super::site::{Own, Setup, Site, Wishes};
+use super::wire::{Ask, Reply};
 use super::{Amount, is_full, seed};
 use crate::support::servers::redis::{Node, Servers};
 
@@ -110,6 +112,7 @@ impl Measuring {
         self.site.proxies[at].becomes(Wire::Gone, 8);
         servers.kill(master);
         block_in_place(|| self.site.heals(servers, at));
+        self.everybody_finds_the_store_again().await;
         // On a busy machine, further replicas take over by themselves, and lose what is not counted here.
         if rotated == Life::Over || servers.epoch() > epoch + 1 {
             figures.disturbed += 1;
@@ -122,6 +125,18 @@ impl Measuring {
         }
         figures.rotations_lost += self.healed() - healed;
         figures.ends_lost += usize::from(self.actor.refreshes(&mut ended).await == Life::Goes);
+    }
+
+    /// No process is left behind.
+    async fn everybody_finds_the_store_again(&self) {
+        let begun = Instant::now();
+        let ready = Ask::new(Method::GET, "/readyz");
+        for at in 0..self.site.services.len() {
+            while !matches!(self.actor.run.line.send(&ready, at).await, Reply::Came(came) if came.status == 200) {
+                assert!(begun.elapsed() < PATIENCE, "process {at} does not find the store again");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 
     fn servers(&self) -> &Servers {

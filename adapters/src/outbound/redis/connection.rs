@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 
 use super::address::Address;
 use super::options::RedisOptions;
+use super::renewed::Renewed;
 
 /// Which server a command is for.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,38 @@ pub(super) enum Link {
     /// To one master.
     Direct(Box<Direct>),
     /// To all masters of a Cluster.
-    Cluster(ClusterConnection),
+    Cluster(Box<Cluster>),
+}
+
+/// The connections to a Cluster.
+pub(super) struct Cluster {
+    client: ClusterClient,
+    connections: Renewed<ClusterConnection>,
+    /// For connecting anew.
+    timeout: Duration,
+}
+
+impl Cluster {
+    async fn open(client: ClusterClient, options: &RedisOptions) -> RedisResult<Self> {
+        let connections = Renewed::new(client.get_async_connection().await?);
+        Ok(Self { client, connections, timeout: options.connect_timeout.max(options.response_timeout) })
+    }
+
+    async fn ask<T, F>(&self, ask: impl FnOnce(ClusterConnection) -> F) -> RedisResult<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        self.connections.ask(ask, self.connect()).await
+    }
+
+    async fn connect(&self) -> RedisResult<ClusterConnection> {
+        let connecting = tokio::time::timeout(self.timeout, self.client.get_async_connection());
+        connecting.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+    }
+
+    async fn command(&self, command: Cmd, routing: RoutingInfo) -> RedisResult<Value> {
+        self.ask(|mut connection| async move { connection.route_command(command, routing).await }).await
+    }
 }
 
 impl Link {
@@ -63,7 +95,7 @@ impl Link {
                     .max_retry_wait(400)
                     .retry_wait_formula(10, 2)
                     .build()?;
-                return client.get_async_connection().await.map(Self::Cluster);
+                return Ok(Self::Cluster(Box::new(Cluster::open(client, options).await?)));
             }
         };
         let direct = Direct::new(source, options);
@@ -77,7 +109,7 @@ impl Link {
             Self::Direct(direct) => direct.ask(Request::One(command)).await?.pop().unwrap_or_default(),
             Self::Cluster(cluster) => {
                 let routing = RoutingInfo::SingleNode(route(to));
-                cluster.clone().route_command(command.clone(), routing).await?
+                cluster.command(command.clone(), routing).await?
             }
         };
         answer.extract_error()
@@ -89,7 +121,11 @@ impl Link {
         both.add_command(command.clone()).add_command(wait.clone());
         let mut answers = match self {
             Self::Direct(direct) => direct.ask(Request::Several(&both, 2)).await?,
-            Self::Cluster(cluster) => cluster.clone().route_pipeline(both, 0, 2, route(To::Key(key))).await?,
+            Self::Cluster(cluster) => {
+                let routing = route(To::Key(key));
+                let ask = |mut link: ClusterConnection| async move { link.route_pipeline(both, 0, 2, routing).await };
+                cluster.ask(ask).await?
+            }
         };
         let (Some(waited), Some(answer), None) = (answers.pop(), answers.pop(), answers.pop()) else {
             return Err((ErrorKind::UnexpectedReturnType, "two commands had not two answers").into());
@@ -101,7 +137,7 @@ impl Link {
     pub(super) async fn masters(&self) -> RedisResult<Vec<Master>> {
         let Self::Cluster(cluster) = self else { return Ok(vec![Master(None)]) };
         let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-        let answers = cluster.clone().route_command(redis::cmd("PING"), all).await?;
+        let answers = cluster.command(redis::cmd("PING"), all).await?;
         let masters: Vec<(String, Value)> = redis::from_redis_value(answers)?;
         masters
             .into_iter()

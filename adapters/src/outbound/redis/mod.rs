@@ -11,6 +11,7 @@ mod connection;
 mod helpers;
 mod options;
 mod portable;
+mod renewed;
 mod row;
 mod scripts;
 mod sessions;

@@ -179,18 +179,14 @@ impl Servers {
 
     /// A number that grows with each attempt of a replica to take over.
     pub(crate) fn epoch(&self) -> u64 {
-        let told = match self.sentinels.first() {
-            Some(sentinel) => {
-                let mut link = sentinel.connect().unwrap();
-                let told: Vec<String> = redis::cmd("SENTINEL").arg(&["MASTER", "main"]).query(&mut link).unwrap();
-                told.iter().skip_while(|name| *name != "config-epoch").nth(1).cloned()
-            }
-            None => {
-                let told = self.nodes.iter().find_map(|node| node.ask("CLUSTER", &["INFO"]).ok()).unwrap();
-                told.lines()
-                    .find_map(|line| line.strip_prefix("cluster_current_epoch:"))
-                    .map(|epoch| epoch.trim().to_owned())
-            }
+        let told = if let Some(sentinel) = self.sentinels.first() {
+            let mut link = sentinel.connect().unwrap();
+            let told: Vec<String> = redis::cmd("SENTINEL").arg(&["MASTER", "main"]).query(&mut link).unwrap();
+            told.into_iter().skip_while(|name| *name != "config-epoch").nth(1)
+        } else {
+            let told = self.nodes.iter().find_map(|node| node.ask("CLUSTER", &["INFO"]).ok()).unwrap();
+            let epoch = told.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"));
+            epoch.map(|epoch| epoch.trim().to_owned())
         };
         told.and_then(|epoch| epoch.parse().ok()).expect("it tells its epoch")
     }

@@ -245,6 +245,7 @@ mod tests {
     fn codes_are_distinct_and_come_back() {
         let codes: HashSet<_> = What::all().map(|what| (what.code(), what.reason())).collect();
         assert_eq!(codes.len(), What::all().count());
+        assert_eq!(codes.len(), What::SIMPLE.len() + EndReason::ALL.len());
         for what in What::all() {
             assert_eq!(What::from_codes(what.code(), what.reason().map(EndReason::code)), Ok(what));
         }

@@ -200,6 +200,12 @@ mod tests {
     }
 
     #[test]
+    fn what_refresh_jwts_are_signed_with_is_another_for_each_key() {
+        assert_eq!(key(1).jwt_key(), key(1).jwt_key());
+        assert_ne!(key(1).jwt_key(), key(2).jwt_key());
+    }
+
+    #[test]
     fn a_successor_depends_on_key_session_generation_and_secret_and_on_nothing_else() -> Result<(), DuplicateKeyId> {
         let ring = TokenKeyRing::new(key(1), vec![])?;
         let hash = |ring: &TokenKeyRing, spent: &RefreshToken, m| ring.successor(spent, Generation(m)).secret.hash();

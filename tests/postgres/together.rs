@@ -1,13 +1,20 @@
 //! Rotations that wait at the same time go to the server as one statement. The contract holds for them as for any; here is
 //! what only a batch can get wrong.
 
-use regrant_domain::ports::{PortError, RotateOutcome, Rotation, SessionRepository as _, Spends, UserRepository as _};
-use regrant_domain::refresh_token::{LookupKey, RetryKey, Spent};
+use regrant_domain::access_token::KeptAccess;
+use regrant_domain::ids::SessionId;
+use regrant_domain::ports::{
+    PortError, RotateOutcome, Rotation, SessionKey, SessionRepository as _, Spends, UserRepository as _,
+};
+use regrant_domain::reason::EndReason;
+use regrant_domain::refresh_token::{Held, LookupKey, RetryKey, Spent};
 use regrant_domain::session::Snapshot;
+use regrant_domain::time::Timestamp;
 use tokio::task::JoinSet;
 
 use super::{PostgresStore, connect};
-use crate::contract::bench::{a_session, a_user, as_opened, minutes, rotated, rotation};
+use crate::contract::bench::{a_hash, a_session, a_user, as_opened, minutes, rotated, rotation};
+use crate::contract::ending::an_end;
 
 const MANY: usize = 200;
 
@@ -52,7 +59,8 @@ async fn found(store: &PostgresStore, session: &Snapshot) -> Snapshot {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_gets_its_own_answer_and_its_own_state() {
     let Some((store, mut sessions)) = scene().await else { return };
-    for step in 1..4 {
+    // More often than what is remembered of the spent ones, so that it has to be cut.
+    for step in 1..7 {
         let rotations: Vec<_> = sessions.iter().map(|session| rotation(session, minutes(step))).collect();
         for (place, outcome) in at_once(&store, rotations.clone()).await {
             let after = rotated(&sessions[place], &rotations[place]);
@@ -83,6 +91,60 @@ async fn of_two_that_spend_one_token_the_one_that_is_told_so_has_applied() {
             .collect();
         let [winner] = applied.as_slice() else { panic!("{} applied", applied.len()) };
         assert_eq!(found(&store, session).await, rotated(session, &rotations[*winner]));
+    }
+}
+
+/// Rotations that must not apply, one for each guard, and what is to be done to the session before.
+async fn hopeless(store: &PostgresStore, session: &Snapshot, guard: usize) -> Rotation {
+    let now = minutes(1);
+    let step = rotation(session, now);
+    let held = session.token.held;
+    match guard {
+        0 => Rotation { from: Held { generation: held.generation.next(), ..held }, ..step },
+        1 => Rotation { from: Held { hash: a_hash(), ..held }, ..step },
+        2 => {
+            let key = SessionKey::Id(session.session.id);
+            store.end(an_end(key, EndReason::SignedOut, now)).await.unwrap();
+            step
+        }
+        3 => rotation(session, session.token.expires_at),
+        4 => rotation(session, session.session.ends_at),
+        // Under a key that is nobody's, and comes before all others.
+        _ => Rotation { lookup: LookupKey::of_session(SessionId::from_bytes([0; 16])), ..step },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_guard_holds_for_each_of_a_batch() {
+    let Some(url) = super::database().await else { return };
+    let store = connect(&url, 2).await;
+    let user = a_user();
+    store.add(user.clone()).await.unwrap();
+    for with_pairs in [false, true] {
+        let (mut before, mut rotations) = (Vec::new(), Vec::new());
+        for place in 0..MANY {
+            let mut new = a_session(user.id);
+            if place % 7 == 4 {
+                // As it would never be by itself, to see that the session's end counts too.
+                new.token.expires_at = Timestamp::MAX;
+            }
+            store.open(new.clone()).await.unwrap();
+            let session = as_opened(&new);
+            let step = if place % 7 < 6 {
+                hopeless(&store, &session, place % 7).await
+            } else {
+                rotation(&session, minutes(1))
+            };
+            let access = (with_pairs && place % 4 < 2).then(|| KeptAccess { hash: a_hash(), expires_at: minutes(9) });
+            rotations.push(Rotation { access, ..step });
+            before.push(found(&store, &session).await);
+        }
+        for (place, outcome) in at_once(&store, rotations.clone()).await {
+            let applied = matches!(outcome.unwrap(), RotateOutcome::Rotated(_));
+            assert_eq!(applied, place % 7 == 6, "guard {}", place % 7);
+            let expected = if applied { rotated(&before[place], &rotations[place]) } else { before[place].clone() };
+            assert_eq!(found(&store, &before[place]).await, expected, "guard {}", place % 7);
+        }
     }
 }
 

@@ -31,9 +31,9 @@ async fn each_gets_its_own_answer_and_a_poisoned_one_fails_alone() {
     // Every tenth is a key of another type, on which the script fails.
     let client = redis::Client::open(url).unwrap();
     let mut poisoner = client.get_multiplexed_async_connection().await.unwrap();
-    let poisoned = |n: usize| LookupKey::stored(format!("poisoned-{n}"));
+    let no_session = |n: usize| LookupKey::stored(format!("poisoned-{n}"));
     for n in (0..MANY).step_by(10) {
-        let key = format!("together:s:{{{}}}", poisoned(n).as_str());
+        let key = format!("together:s:{{{}}}", no_session(n).as_str());
         redis::cmd("SET").arg(key).arg("no hash").exec_async(&mut poisoner).await.unwrap();
     }
     for step in 1..4 {
@@ -41,7 +41,7 @@ async fn each_gets_its_own_answer_and_a_poisoned_one_fails_alone() {
         for (n, session) in sessions.iter().enumerate() {
             let (store, mut rotation) = (store.clone(), rotation(session, minutes(step)));
             if n % 10 == 0 {
-                rotation.lookup = poisoned(n);
+                rotation.lookup = no_session(n);
             }
             asked.spawn(async move { (n, store.rotate(rotation.clone()).await, rotation) });
         }

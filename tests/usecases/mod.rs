@@ -1,6 +1,7 @@
 //! The use cases with the memory store, a clock that tests move, and mocks that fail at an exact point.
 
 mod accounts;
+mod copying;
 mod failures;
 mod history;
 mod importing;

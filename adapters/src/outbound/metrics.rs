@@ -1,4 +1,4 @@
-//! What happened, counted, in the text format of Prometheus (OpenMetrics).
+//! What happened, counted, in the text format of Prometheus (`OpenMetrics`).
 //!
 //! Deliberately absent: labels without a bound. A reason is one of a fixed list; users, sessions and addresses are never
 //! labels. Every series is there from the start, at zero, so that a rate over it is right from the first event.

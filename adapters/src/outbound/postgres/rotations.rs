@@ -109,6 +109,7 @@ pub(super) async fn run(core: Core, all: Vec<Rotation>) -> Vec<Result<RotateOutc
         Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
         // Something of one of them does not fit: that one is to fail, and no other.
         Err(error) if failure(&error) == Failure::Final => {
+            tracing::warn!(error = %error, "the database refused rotations that were sent together; each is sent alone");
             let mut outcomes = Vec::with_capacity(all.len());
             for one in &all {
                 outcomes.push(alone(&core, one).await);

@@ -129,6 +129,11 @@ fn what_contradicts_is_told() {
     assert_eq!(fault.key, "refresh_token.rotate");
     assert!(fault.wrong.contains("cannot rotate") && fault.accepted.contains("rotate = false"), "{fault}");
 
+    let stays = faults("[access_token]\nformat = \"opaque\"\n[refresh_token]\nrotate = false\n").0;
+    let [fault] = stays.as_slice() else { panic!("{stays:?}") };
+    assert_eq!(fault.key, "access_token.format");
+    assert!(fault.wrong.contains("does not rotate") && fault.accepted.contains("rotate = true"), "{fault}");
+
     let homeless = faults("[store]\nkind = \"redis\"\n").0;
     let told: Vec<_> = homeless.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(told, ["users.kind", "store.url"]);

@@ -1,7 +1,9 @@
 //! `config/opaque.toml`: pairs of 256 characters, replaced together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use regrant_adapters::outbound::token_codec::LabelledCodec;
 use regrant_domain::policy::KeptAccessPolicy;
 
 use super::{Life, text};
@@ -121,4 +123,17 @@ async fn all_tokens_differ() {
         assert!(seen.insert(phone.access.clone()) && seen.insert(phone.refresh.clone()));
         phone.refreshes().await.is_granted();
     }
+}
+
+#[tokio::test]
+async fn an_opaque_access_token_goes_with_a_labelled_refresh_token_too() {
+    let world = World::of_config_with("opaque", |plan| {
+        plan.ports.codec = Arc::new(LabelledCodec::new(plan.ports.codec.ring()));
+    });
+    let mut phone = world.signs_up("ada@example.org").await.signs_in().await;
+    let first = phone.clone();
+    assert!(is_opaque(&first.access) && first.refresh.len() == 115);
+    phone.refreshes().await.is_granted();
+    first.is_signed_out("superseded").await;
+    phone.is_signed_in().await;
 }

@@ -126,16 +126,19 @@ mod tests {
     #[test]
     fn the_text_is_sixty_four_hex_characters_a_dot_and_the_label_of_the_design() {
         let codec = LabelledCodec::new(ring(1, &[]));
-        let text = text(&codec, &token(1, 0xab));
-        assert_eq!(text.len(), 115);
-        let (secret, label) = text.split_once('.').expect("a dot");
-        assert_eq!(secret, "ab".repeat(32));
-        let label = URL_SAFE_NO_PAD.decode(label).expect("base64url");
-        let mut named = vec![1];
-        named.extend((0..16).map(|i| 0xab + i));
-        named.extend([1, 2, 3, 4]);
-        assert_eq!(label[..21], named);
-        assert_eq!(label[21..], key(1).tag(&[&named, &[0xab; 32]]));
+        // The helper's tokens of an odd fill are those of people who are remembered: the highest bit of the generation.
+        for (fill, first_of_generation) in [(0xaa, 1), (0xab, 0x81)] {
+            let text = text(&codec, &token(1, fill));
+            assert_eq!(text.len(), 115);
+            let (secret, label) = text.split_once('.').expect("a dot");
+            assert_eq!(secret, format!("{fill:x}").repeat(32));
+            let label = URL_SAFE_NO_PAD.decode(label).expect("base64url");
+            let mut named = vec![1];
+            named.extend((0..16).map(|i| fill + i));
+            named.extend([first_of_generation, 2, 3, 4]);
+            assert_eq!(label[..21], named);
+            assert_eq!(label[21..], key(1).tag(&[&named, &[fill; 32]]));
+        }
     }
 
     #[test]

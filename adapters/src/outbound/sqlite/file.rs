@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -15,6 +15,8 @@ pub(super) const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 /// How long a statement waits for another process that writes, such as a backup or `regrant migrate`.
 const BUSY: Duration = Duration::from_secs(5);
+/// Between two attempts where SQLite does not wait by itself.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What every SQLite database begins with (<https://www.sqlite.org/fileformat.html#magic_header_string>).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -73,13 +75,36 @@ pub(super) fn create(path: &Path) -> Result<(), StartError> {
 /// Opens a connection that may write, on a library that is new enough.
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StartError> {
     let cause = |cause| StartError::of(path, cause);
-    let mut connection = options(path).connect().await.map_err(cause)?;
+    let mut connection = patiently(|| async { options(path).connect().await }).await.map_err(cause)?;
     let version: String =
         sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await.map_err(cause)?;
     if !is_new_enough(&version) {
         return Err(StartError::OldSqlite { found: version, need: OLDEST_SQLITE });
     }
     Ok(connection)
+}
+
+/// Tries again for [`BUSY`] while another process holds the file. SQLite itself waits that long nearly everywhere, but not
+/// where a file is turned to WAL mode: of several that open a new file at once, each holds the read lock that the others
+/// wait for, so it tells them right away (<https://www.sqlite.org/c3ref/busy_handler.html>).
+pub(super) async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, sqlx::Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let began = Instant::now();
+    loop {
+        match attempt().await {
+            Err(cause) if is_busy(&cause) && began.elapsed() < BUSY => tokio::time::sleep(PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether it is `SQLITE_BUSY`; the higher bits of an extended code say why
+/// (<https://www.sqlite.org/rescode.html#busy>).
+fn is_busy(cause: &sqlx::Error) -> bool {
+    let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 fn is_new_enough(version: &str) -> bool {
@@ -109,6 +134,37 @@ mod tests {
         for new in ["3.51.3", "3.100.0", "4.0"] {
             assert!(is_new_enough(new), "{new}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_another_process_holds_is_asked_again_until_it_is_free()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("x.db");
+        create(&path)?;
+        let impatient = options(&path).busy_timeout(Duration::ZERO).journal_mode(SqliteJournalMode::Delete);
+        let mut other = impatient.clone().connect().await?;
+        sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await?;
+        let refused = impatient.clone().journal_mode(SqliteJournalMode::Wal).connect().await.err();
+        assert!(refused.as_ref().is_some_and(is_busy), "{refused:?}");
+
+        let free = tokio::spawn(async move {
+            tokio::time::sleep(PAUSE * 10).await;
+            sqlx::query("COMMIT").execute(&mut other).await?;
+            other.close().await
+        });
+        let mut attempts = 0;
+        let mut mine = patiently(|| {
+            attempts += 1;
+            let patient = impatient.clone().journal_mode(SqliteJournalMode::Wal);
+            async move { patient.connect().await }
+        })
+        .await?;
+        free.await??;
+        assert!(attempts > 1, "{attempts}");
+        sqlx::query("CREATE TABLE t (x)").execute(&mut mine).await?;
+        assert!(patiently(async || options(folder.path()).connect().await).await.is_err(), "another fault is told");
+        Ok(())
     }
 
     #[tokio::test]

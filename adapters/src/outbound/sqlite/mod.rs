@@ -51,8 +51,8 @@ impl SqliteStore {
             .max_connections(READERS)
             .acquire_timeout(READER_WAIT)
             // A file does not go away like a server: no round trip to ask whether it is still there.
-            .test_before_acquire(false)
-            .connect_with(file::reading(path))
+            .test_before_acquire(false);
+        let readers = file::patiently(|| readers.clone().connect_with(file::reading(path)))
             .await
             .map_err(|cause| StartError::of(path, cause))?;
         Ok(Self { writer: Writer::start(path.to_owned(), connection), readers })

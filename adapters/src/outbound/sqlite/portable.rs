@@ -11,7 +11,7 @@ use uuid::fmt::Hyphenated;
 use super::SqliteStore;
 use super::fault::{self, Fault};
 use super::sessions::{FIND_BY_ID, SESSIONS_AFTER, end_one, open, snapshot, text};
-use super::users::{USERS_AFTER, add, user};
+use super::users::{USERS_AFTER, add, inserting, user};
 
 const COUNT: &str = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM sessions)";
 const FIND_USER: &str = "
@@ -77,15 +77,7 @@ async fn keep_users(connection: &mut SqliteConnection, users: Vec<User>) -> Resu
 async fn add_users(connection: &mut SqliteConnection, users: Vec<User>) -> Result<Vec<UserId>, Fault> {
     let mut added = Vec::new();
     for user in users {
-        let done = sqlx::query(ADD_IF_FREE)
-            .bind(text(user.id.uuid()))
-            .bind(user.email.as_str())
-            .bind(user.password_hash.as_str())
-            .bind(user.epoch.0)
-            .bind(user.created_at.millis())
-            .bind(user.updated_at.millis())
-            .execute(&mut *connection)
-            .await?;
+        let done = inserting(ADD_IF_FREE, &user).execute(&mut *connection).await?;
         added.extend((done.rows_affected() == 1).then_some(user.id));
     }
     Ok(added)

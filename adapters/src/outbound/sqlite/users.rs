@@ -6,7 +6,9 @@ use regrant_domain::ports::{AddUserOutcome, PasswordChange, PortError, UserRepos
 use regrant_domain::time::Timestamp;
 use regrant_domain::user::{Email, User};
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 
 use super::SqliteStore;
 use super::fault::{self, Fault};
@@ -62,14 +64,19 @@ impl UserRepository for SqliteStore {
     }
 }
 
-pub(super) async fn add(connection: &mut SqliteConnection, user: User) -> Result<AddUserOutcome, Fault> {
-    let added = sqlx::query(ADD)
+/// This statement, which inserts a user, with the user's columns in the order of the table.
+pub(super) fn inserting<'q>(sql: &'static str, user: &'q User) -> Query<'q, Sqlite, SqliteArguments> {
+    sqlx::query(sql)
         .bind(text(user.id.uuid()))
         .bind(user.email.as_str())
         .bind(user.password_hash.as_str())
         .bind(user.epoch.0)
         .bind(user.created_at.millis())
         .bind(user.updated_at.millis())
+}
+
+pub(super) async fn add(connection: &mut SqliteConnection, user: User) -> Result<AddUserOutcome, Fault> {
+    let added = inserting(ADD, &user)
         .execute(connection)
         .await
         .map_err(|cause| if fault::is_taken(&cause) { Fault::Taken("a user") } else { cause.into() })?;

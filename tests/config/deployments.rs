@@ -1,7 +1,7 @@
 //! The complete configuration files, and the lists that must agree with the stores.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use regrant::settings::{Ack, Database, File, POSTGRES_RISKS, REDIS_RISKS, Settings, Sources, Store, load};
 use regrant_adapters::outbound::{postgres, redis};
@@ -9,7 +9,7 @@ use regrant_adapters::outbound::{postgres, redis};
 use super::process::Place;
 use super::variables;
 
-const FILES: [&str; 5] = ["static", "postgres", "redis", "redis-cluster", "redis-sentinel"];
+const FILES: [&str; 7] = ["static", "opaque", "jwt", "postgres", "redis", "redis-cluster", "redis-sentinel"];
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../config")).join(format!("{name}.toml"))
@@ -148,5 +148,64 @@ fn a_store_that_cannot_be_reached_is_told_without_its_password() {
         assert!(told.contains("(store.url) cannot be used") && told.contains("what to do: "), "{told}");
         assert!(told.contains("me:********@127.0.0.1:1") && !told.contains("hunter2"), "{told}");
         assert!(!place.path("data/token.key").exists());
+    }
+}
+
+/// What stands under config/deploy, as text, with its name.
+fn deployed() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/deploy");
+    let files = std::fs::read_dir(&folder).unwrap().flat_map(|kind| std::fs::read_dir(kind.unwrap().path()).unwrap());
+    let read =
+        |file: std::fs::DirEntry| (file.path().display().to_string(), std::fs::read_to_string(file.path()).unwrap());
+    files.map(|file| file.unwrap()).filter(|file| file.path().is_file()).map(read).collect()
+}
+
+#[test]
+fn the_variables_of_containers_are_keys_that_there_are() {
+    let known: toml::Table = regrant::settings::BUILT_IN.parse().unwrap();
+    let mut seen = 0;
+    for (file, text) in deployed() {
+        for variable in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let Some(key) = variable.strip_prefix("REGRANT__") else { continue };
+            let (section, name) = key.split_once("__").unwrap_or_else(|| panic!("{file}: {variable}"));
+            let known = known.get(&section.to_lowercase()).and_then(|keys| keys.get(name.to_lowercase()));
+            assert!(known.is_some(), "{file}: {variable}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 10, "{seen}");
+}
+
+#[test]
+fn compose_files_are_yaml_whose_services_are_confined_and_told_no_secret() {
+    for name in ["postgres.yml", "redis-cluster.yml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/deploy/compose").join(name);
+        let mut file: serde_yaml_ng::Value = serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        file.apply_merge().unwrap();
+        let ours = &file["services"]["regrant"];
+        assert_eq!(ours["read_only"], true);
+        assert_eq!(ours["cap_drop"][0], "ALL");
+        assert_eq!(ours["ports"][0], "127.0.0.1:8080:8080");
+        let (services, volumes) = (file["services"].as_mapping().unwrap(), file["volumes"].as_mapping().unwrap());
+        for (service, is) in services {
+            assert!(is.get("image").is_some() != is.get("build").is_some(), "{service:?}");
+            for other in is.get("depends_on").and_then(|other| other.as_mapping()).into_iter().flatten() {
+                assert!(services.contains_key(other.0), "{name}: {service:?} depends on {other:?}");
+            }
+            for volume in is.get("volumes").and_then(|volumes| volumes.as_sequence()).into_iter().flatten() {
+                let (volume, _) = volume.as_str().unwrap().split_once(':').unwrap();
+                assert!(volumes.contains_key(volume), "{name}: {volume}");
+            }
+            for secret in is.get("secrets").and_then(|secrets| secrets.as_sequence()).into_iter().flatten() {
+                assert!(file["secrets"].get(secret).is_some(), "{name}: {secret:?}");
+            }
+            let variables = is.get("environment").and_then(|variables| variables.as_mapping()).into_iter().flatten();
+            for (variable, _) in variables {
+                let variable = variable.as_str().unwrap();
+                let secret = variable.contains("PASSWORD") || variable.ends_with("URL");
+                let tells = is["environment"][variable].as_str().unwrap();
+                assert!(!secret || variable.ends_with("_FILE") || !tells.contains('@'), "{name}: {variable}");
+            }
+        }
     }
 }

@@ -29,15 +29,15 @@ fn without_any_source_the_built_in_values_are_those_of_the_design() {
 
 #[test]
 fn a_later_layer_wins() {
-    let listen = |sources: &Sources| load(sources).unwrap().settings.server.listen.port();
+    let listen = |sources: &Sources| load(sources).unwrap().settings.server.listen.to_string();
     let mut sources = Sources::default();
-    assert_eq!(listen(&sources), 8080);
+    assert_eq!(listen(&sources), "127.0.0.1:8080");
     sources.file = file("[server]\nlisten = \"127.0.0.1:1\"\n").file;
-    assert_eq!(listen(&sources), 1);
+    assert_eq!(listen(&sources), "127.0.0.1:1");
     sources.variables = variables(&[("REGRANT__SERVER__LISTEN", "127.0.0.1:2")]);
-    assert_eq!(listen(&sources), 2);
+    assert_eq!(listen(&sources), "127.0.0.1:2");
     sources.flags = vec![("--listen", "server.listen", "127.0.0.1:3".into())];
-    assert_eq!(listen(&sources), 3);
+    assert_eq!(listen(&sources), "127.0.0.1:3");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod files;
 mod first_run;
 mod importing;
 mod layers;
+mod listening;
 mod operating;
 mod process;
 mod serving;

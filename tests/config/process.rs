@@ -54,7 +54,7 @@ impl Place {
         names
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(args).current_dir(self.0.path()).env_clear().stdin(Stdio::null());
         command
@@ -97,22 +97,8 @@ impl Place {
     #[track_caller]
     pub(super) fn serve(&self, args: &[&str]) -> Serving {
         let mut command = self.command(args);
-        command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (out, err) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
-        let mut serving = Serving { child, out, err, greeting: String::new(), addr: ([0, 0, 0, 0], 0).into() };
-        loop {
-            let Ok(line) = serving.out.recv_timeout(LONG) else {
-                let told: Vec<_> = serving.err.iter().collect();
-                panic!("it did not get ready: {}", told.join("\n"));
-            };
-            if let Some(addr) = line.strip_prefix("Regrant is ready on http://") {
-                serving.addr = addr.parse().unwrap();
-                return serving;
-            }
-            serving.greeting.push_str(&line);
-            serving.greeting.push('\n');
-        }
+        command.args(["--listen", "127.0.0.1:0"]);
+        Serving::start(command)
     }
 }
 
@@ -130,10 +116,37 @@ pub(super) struct Serving {
     err: Receiver<String>,
     /// What it printed before it was ready.
     pub(super) greeting: String,
+    /// Where it listens, as it says.
+    pub(super) endpoint: String,
+    /// The same, where it is an address.
     pub(super) addr: SocketAddr,
 }
 
 impl Serving {
+    /// Runs the command until it is ready.
+    #[track_caller]
+    pub(super) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, err) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        let (greeting, endpoint, addr) = (String::new(), String::new(), ([0, 0, 0, 0], 0).into());
+        let mut serving = Self { child, out, err, greeting, endpoint, addr };
+        loop {
+            let Ok(line) = serving.out.recv_timeout(LONG) else {
+                let told: Vec<_> = serving.err.iter().collect();
+                panic!("it did not get ready: {}", told.join("\n"));
+            };
+            if let Some(endpoint) = line.strip_prefix("Regrant is ready on ") {
+                endpoint.clone_into(&mut serving.endpoint);
+                if let Some((_, addr)) = endpoint.split_once("://") {
+                    serving.addr = addr.parse().unwrap();
+                }
+                return serving;
+            }
+            serving.greeting.push_str(&line);
+            serving.greeting.push('\n');
+        }
+    }
+
     /// Sends a signal by its name.
     pub(super) fn signal(&self, name: &str) {
         let pid = self.child.id();

@@ -80,7 +80,7 @@ async fn a_request_that_does_not_end_is_cut_off_after_the_grace() {
     }
     let running = start(&settings).await.unwrap();
     assert_eq!(running.made().len(), 2, "{:?}", running.made());
-    let addr = running.addr();
+    let addr = running.endpoint().addr().unwrap();
     let _held = tokio::task::spawn_blocking(move || begin(addr)).await.unwrap();
     let started = Instant::now();
     assert_eq!(running.stop().await, Drained::CutOff);

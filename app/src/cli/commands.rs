@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Cli, Command, Config, Keys, Migrate, explain, session, user};
+use super::{Cli, Command, Config, Keys, Migrate, explain, health, session, user};
 use crate::compose::{self, App, Purpose, keys, migrate as schema};
 use crate::failure::Failure;
 use crate::settings::{Loaded, Settings};
@@ -26,6 +26,7 @@ pub(super) async fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
         Some(Command::Keys(Keys::Init)) => init(settings),
         // It has two configurations, and was run with them.
         Some(Command::Copy(_)) => Ok(()),
+        Some(Command::Health(what)) => health::run(settings, what).await,
         Some(Command::Sweep) => sweep(settings).await,
         Some(Command::User(what)) => user::run(settings, what).await,
         Some(Command::Session(what)) => session::run(settings, what).await,

@@ -16,6 +16,7 @@ mod ask;
 mod commands;
 mod copy;
 mod explain;
+mod health;
 mod import;
 mod progress;
 mod session;
@@ -54,7 +55,7 @@ struct Global {
     /// Configuration file (TOML); needs only the keys that differ from the built-in ones
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to listen on, such as 0.0.0.0:8080; port 0 takes a free one [key: server.listen]
+    /// Where to listen: 0.0.0.0:8080 (port 0 takes a free one), `unix:PATH`, or `systemd` [key: server.listen]
     #[arg(long, global = true, value_name = "ADDR")]
     listen: Option<OsString>,
     /// Folder of the embedded database and of generated keys [key: data.dir]
@@ -84,6 +85,8 @@ enum Command {
     /// Make key files
     #[command(subcommand)]
     Keys(Keys),
+    /// Ask the service that runs with this configuration whether it is alive: exit code 0, or 1
+    Health(health::Health),
     /// Forget sessions that have been over for longer than sweep.retention, and history older than history.retention
     ///
     /// A server does so by itself every sweep.every; this is for sweep.every = "0s", or for now.

@@ -1,5 +1,6 @@
 //! The accept loop: at most so many connections, each with a time limit for its request heads.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use super::listen::{Listener, Stream};
 use super::{Drained, PAUSE, stop_asked};
 use crate::compose::came_from;
 use crate::settings::Server;
@@ -26,9 +29,15 @@ const MAX_HEAD: usize = 32 * 1024;
 /// How long cut-off connections have to end.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
+/// What is listened on, and whether TLS is spoken there.
+pub(super) struct Door {
+    pub(super) listener: Listener,
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
 /// Accepts and serves until it is told to stop; then waits for the requests under way.
 pub(super) async fn run(
-    listener: TcpListener,
+    Door { listener, tls }: Door,
     router: Router,
     server: Server,
     mut stopped: watch::Receiver<bool>,
@@ -50,9 +59,10 @@ pub(super) async fn run(
         // What has ended is forgotten.
         while connections.try_join_next().is_some() {}
         match (slot, accepted) {
-            (Ok(slot), Ok((stream, peer))) => {
-                let connection = serve(stream, router.clone(), peer.ip(), server.header_timeout);
-                connections.spawn(hold(graceful.watch(connection), slot));
+            (Ok(slot), Ok(stream)) => {
+                let talk =
+                    Talk { router: router.clone(), header_timeout: server.header_timeout, until: graceful.watcher() };
+                connections.spawn(hold(talk.with(stream, tls.clone(), stopped.clone()), slot));
             }
             (Ok(_), Err(error)) => refused(&error).await,
             // Nobody closes the semaphore.
@@ -65,26 +75,58 @@ pub(super) async fn run(
 }
 
 /// One connection, with HTTP/1.1 and keep-alive.
-fn serve(
-    stream: TcpStream,
+struct Talk {
     router: Router,
-    ip: IpAddr,
     header_timeout: Duration,
-) -> impl GracefulConnection<Error = hyper::Error> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY cannot be set; answers may be late");
-    }
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(Body::new);
-        came_from(&mut request, ip);
-        router.clone().oneshot(request)
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD);
-    http.serve_connection(TokioIo::new(stream), service)
+    until: Watcher,
 }
 
-async fn hold(connection: impl Future<Output = hyper::Result<()>>, slot: OwnedSemaphorePermit) {
+impl Talk {
+    async fn with(self, stream: Stream, tls: Option<TlsAcceptor>, stopped: watch::Receiver<bool>) -> io::Result<()> {
+        let (stream, ip) = match stream {
+            Stream::Unix(stream) => return self.http(stream, None).await,
+            Stream::Tcp(stream, ip) => (stream, ip),
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set; answers may be late");
+        }
+        match tls {
+            None => self.http(stream, Some(ip)).await,
+            Some(tls) => match self.handshake(tls.accept(stream), stopped).await? {
+                Some(stream) => self.http(stream, Some(ip)).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// `None`: the service stops, and nobody has asked anything yet.
+    async fn handshake<S>(
+        &self,
+        accepted: impl Future<Output = io::Result<S>>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> io::Result<Option<S>> {
+        tokio::select! {
+            () = stop_asked(&mut stopped) => Ok(None),
+            stream = tokio::time::timeout(self.header_timeout, accepted) => stream?.map(Some),
+        }
+    }
+
+    async fn http(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, ip: Option<IpAddr>) -> io::Result<()> {
+        let Self { router, header_timeout, until } = self;
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request: Request = request.map(Body::new);
+            if let Some(ip) = ip {
+                came_from(&mut request, ip);
+            }
+            router.clone().oneshot(request)
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD);
+        until.watch(http.serve_connection(TokioIo::new(stream), service)).await.map_err(io::Error::other)
+    }
+}
+
+async fn hold(connection: impl Future<Output = io::Result<()>>, slot: OwnedSemaphorePermit) {
     if let Err(error) = connection.await {
         // Clients hang up, send nonsense, or wait too long: nothing that an operator could do something about.
         tracing::debug!(%error, "a connection ended");
@@ -93,8 +135,8 @@ async fn hold(connection: impl Future<Output = hyper::Result<()>>, slot: OwnedSe
 }
 
 /// A connection was not accepted: the client was gone already, or the process has no file descriptor left.
-async fn refused(error: &std::io::Error) {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+async fn refused(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         tracing::warn!(%error, "connections cannot be accepted; is the limit of open files too low?");
         tokio::time::sleep(PAUSE).await;

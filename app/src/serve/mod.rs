@@ -3,10 +3,8 @@
 //! Deliberately absent: routes, and adapters. What a request does is the router's affair; this is about sockets, signals
 //! and time.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,21 +14,28 @@ use crate::failure::Failure;
 use crate::output;
 use crate::settings::Settings;
 
+use accept::Door;
+use listen::Inherited;
+
 mod accept;
 mod clock;
 mod greeting;
+mod listen;
+mod notify;
 mod sweeper;
+mod tls;
 
 pub use greeting::curl_lines;
+pub use listen::Endpoint;
 
 /// A service that runs until it is stopped; dropping it stops it too, without waiting.
 pub struct Running {
-    addr: SocketAddr,
+    endpoint: Endpoint,
     made: Vec<String>,
     stop: watch::Sender<bool>,
     server: JoinHandle<Drained>,
-    admin: Option<SocketAddr>,
-    /// What runs beside the requests: the sweeper, and what follows the store's clock.
+    admin: Option<Endpoint>,
+    /// What runs beside the requests: the sweeper, the admin listener, what follows the store's clock and the certificate.
     beside: Vec<JoinHandle<()>>,
     app: App,
 }
@@ -49,39 +54,50 @@ pub enum Drained {
 /// # Errors
 /// [`Failure`]: the address is taken, or the store or a key cannot be used. Nothing is left running.
 pub async fn start(settings: &Settings) -> Result<Running, Failure> {
+    let server = &settings.server;
     // Before anything is made: a second start by mistake leaves no trace.
-    let (listener, addr) = listen(settings.server.listen, "server.listen or --listen").await?;
-    let admin = match settings.server.admin_listen {
-        Some(addr) => Some(listen(addr, "server.admin_listen").await?),
+    let certificate = server.tls.as_ref().map(tls::Certificate::open).transpose()?;
+    let tls = certificate.as_ref().map(tls::Certificate::acceptor).transpose()?;
+    let inherited = &mut Inherited::from_env();
+    let (listener, endpoint) =
+        listen::open(&server.listen, server, "server.listen or --listen", tls.is_some(), inherited).await?;
+    let admin = match &server.admin_listen {
+        Some(at) => Some(listen::open(at, server, "server.admin_listen", false, inherited).await?),
         None => None,
     };
     let mut app = compose::open(settings, Purpose::Serve).await?;
     let (stop, stopped) = watch::channel(false);
-    let router = app.router(&settings.server);
-    let server = tokio::spawn(accept::run(listener, router, settings.server.clone(), stopped.clone()));
-    let sweeping =
-        settings.sweep.every.map(|every| tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped.clone())));
-    let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
-    let administering = admin.map(|(listener, _)| {
-        let (router, server, stopped) = (app.admin_router(), settings.server.clone(), stopped.clone());
-        tokio::spawn(async move {
-            let _ = accept::run(listener, router, server, stopped).await;
-        })
+    let mut beside = vec![tokio::spawn(notify::watchdog(stopped.clone()))];
+    if let Some(every) = settings.sweep.every {
+        beside.push(tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped.clone())));
+    }
+    if let Some(follower) = app.take_clock_follower() {
+        beside.push(tokio::spawn(clock::run(follower, stopped.clone())));
+    }
+    if let Some(certificate) = certificate {
+        beside.push(tokio::spawn(certificate.follow(stopped.clone())));
+    }
+    let admin = admin.map(|(listener, endpoint)| {
+        let serving = accept::run(Door { listener, tls: None }, app.admin_router(), server.clone(), stopped.clone());
+        beside.push(tokio::spawn(async {
+            let _ = serving.await;
+        }));
+        endpoint
     });
-    let following = app.take_clock_follower().map(|follower| tokio::spawn(clock::run(follower, stopped)));
-    let beside = [sweeping, administering, following].into_iter().flatten().collect();
-    Ok(Running { addr, admin: admin_addr, made: std::mem::take(&mut app.made), stop, server, beside, app })
+    let serving = accept::run(Door { listener, tls }, app.router(server), server.clone(), stopped);
+    let made = std::mem::take(&mut app.made);
+    Ok(Running { endpoint, admin, made, stop, server: tokio::spawn(serving), beside, app })
 }
 
 impl Running {
     /// Where it listens.
-    pub const fn addr(&self) -> SocketAddr {
-        self.addr
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Where it listens for those who run the service, if anywhere.
-    pub const fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin
+    pub const fn admin_endpoint(&self) -> Option<&Endpoint> {
+        self.admin.as_ref()
     }
 
     /// What was made because it was missing, in words.
@@ -113,14 +129,16 @@ pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
         output::line(format_args!("Made {made}."));
     }
     if !quiet {
-        output::line(curl_lines(running.addr(), settings));
+        output::line(curl_lines(running.endpoint(), settings));
     }
-    output::line(format_args!("Regrant is ready on {}", greeting::url(running.addr())));
-    if let Some(admin) = running.admin_addr() {
-        tracing::info!(addr = %admin, "serving metrics");
+    output::line(format_args!("Regrant is ready on {}", running.endpoint()));
+    if let Some(admin) = running.admin_endpoint() {
+        tracing::info!(at = %admin, "serving metrics");
     }
-    tracing::info!(addr = %running.addr(), "serving");
+    tracing::info!(at = %running.endpoint(), "serving");
+    notify::ready();
     let name = signals.next().await;
+    notify::stopping();
     tracing::info!(signal = name, "stopping: requests under way are answered, at most for server.shutdown_grace");
     tokio::select! {
         drained = running.stop() => match drained {
@@ -129,24 +147,6 @@ pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
         },
         name = signals.next() => Err(Failure::new(format!("stopped at once: {name} came a second time"))),
     }
-}
-
-async fn listen(addr: SocketAddr, setting: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = TcpListener::bind(addr).await.map_err(|error| {
-        let advice = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "another program (or another Regrant) listens there: stop it, or choose another port with"
-            }
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose another one with",
-            _ => "choose an address of this machine with",
-        };
-        let failure = Failure::new(format!("{addr} cannot be listened on")).because(&error);
-        failure.advise(format!("{advice} {setting}"))
-    })?;
-    let addr = listener
-        .local_addr()
-        .map_err(|error| Failure::new("the address that is listened on cannot be found out").because(&error))?;
-    Ok((listener, addr))
 }
 
 /// What tells the process to stop.

@@ -4,7 +4,6 @@
 //! store a [`Store`] stands for is known to `compose` only.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use regrant_domain::usecases::Policies;
 pub(crate) mod duration;
 mod fault;
 mod layers;
+mod listen;
 mod read;
 mod read_store;
 mod reader;
@@ -21,6 +21,7 @@ mod store;
 
 pub use fault::{Fault, Faults};
 pub use layers::{BUILT_IN, File, Sources};
+pub use listen::Listen;
 pub use store::{Ack, ClockCheck, Database, POSTGRES_RISKS, Postgres, REDIS_RISKS, Redis, Store, Url};
 
 /// Everything that can be chosen, checked.
@@ -54,9 +55,13 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// Where to listen for those who run the service; `None`: nowhere.
-    pub admin_listen: Option<SocketAddr>,
+    pub admin_listen: Option<Listen>,
+    /// The mode of Unix sockets that are made.
+    pub unix_mode: u32,
+    /// The certificate with which TLS is spoken at `listen`; `None`: it is not.
+    pub tls: Option<Tls>,
     /// Time for a request.
     pub request_timeout: Duration,
     /// Time for the head of a request.
@@ -67,6 +72,15 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// Most connections at once.
     pub max_connections: usize,
+}
+
+/// `server.tls_…`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and those up to a root after it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// How refresh tokens are written: one variant per format.

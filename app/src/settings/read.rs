@@ -1,6 +1,5 @@
 //! Values to [`Settings`]: types, ranges, and what contradicts what.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -15,8 +14,8 @@ use regrant_domain::usecases::register::TakenEmail;
 use super::read_store;
 use super::reader::Reader;
 use super::{
-    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Server, Settings,
-    Sweep,
+    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Listen, Log, LogFormat, RefreshFormat, Server,
+    Settings, Sweep, Tls,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -74,17 +73,54 @@ fn size(r: &mut Reader<'_>, key: &'static str, range: RangeInclusive<u32>) -> us
 }
 
 fn server(r: &mut Reader<'_>) -> Option<Server> {
-    let accepted = "an IP address and a port, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::1]:8080\"";
-    let listen = r.parsed("server.listen", str::parse::<SocketAddr>, accepted);
-    let nowhere = |text: &str| if text.is_empty() { Ok(None) } else { text.parse::<SocketAddr>().map(Some) };
-    let admin_listen = r.parsed("server.admin_listen", nowhere, accepted);
+    let listen = r.parsed("server.listen", str::parse::<Listen>, Listen::ACCEPTED);
+    let nowhere = |text: &str| if text.is_empty() { Ok(None) } else { text.parse::<Listen>().map(Some) };
+    let admin_listen = r.parsed("server.admin_listen", nowhere, Listen::ACCEPTED);
+    let unix_mode = r.parsed("server.unix_mode", mode, "an octal mode such as \"0660\" or \"0600\"");
+    let tls = tls(r);
     let request_timeout = r.duration("server.request_timeout", SECOND..=Duration::from_mins(10));
     let header_timeout = r.duration("server.header_timeout", SECOND..=Duration::from_mins(10));
     let body_limit = size(r, "server.body_limit", 1024..=16 * 1024 * 1024);
     let shutdown_grace = r.duration("server.shutdown_grace", Duration::ZERO..=Duration::from_hours(1));
     let max_connections = size(r, "server.max_connections", 1..=100_000);
-    let (listen, admin_listen) = (listen?, admin_listen?);
-    Some(Server { listen, admin_listen, request_timeout, header_timeout, body_limit, shutdown_grace, max_connections })
+    Some(Server {
+        listen: listen?,
+        admin_listen: admin_listen?,
+        unix_mode: unix_mode?,
+        tls,
+        request_timeout,
+        header_timeout,
+        body_limit,
+        shutdown_grace,
+        max_connections,
+    })
+}
+
+/// Who may use a Unix socket, as `chmod` writes it.
+fn mode(text: &str) -> Result<u32, String> {
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o777);
+    mode.ok_or_else(|| "it is not three octal digits".into())
+}
+
+fn tls(r: &mut Reader<'_>) -> Option<Tls> {
+    let (certificate, key) = (r.text("server.tls_certificate"), r.text("server.tls_key"));
+    let alone = |r: &mut Reader<'_>, given: &'static str, missing: &str| {
+        if r.sound(&["server.tls_certificate", "server.tls_key"]) {
+            r.fault(
+                given,
+                format!("it is set, but {missing} is empty"),
+                format!("expected {missing} beside it, or neither"),
+            );
+        }
+        None
+    };
+    match (certificate.is_empty(), key.is_empty()) {
+        (true, true) => None,
+        (false, true) => alone(r, "server.tls_certificate", "server.tls_key"),
+        (true, false) => alone(r, "server.tls_key", "server.tls_certificate"),
+        (false, false) => Some(Tls { certificate: certificate.into(), key: key.into() }),
+    }
 }
 
 fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {

@@ -20,6 +20,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("server.unix_mode", "\"1777\"", "not three octal digits", "\"0660\""),
     ("server.tls_certificate", "\"cert.pem\"", "server.tls_key is empty", "or neither"),
     ("server.tls_key", "\"key.pem\"", "server.tls_certificate is empty", "or neither"),
+    ("server.docs", "\"no\"", "found the text \"no\"", "true or false"),
     ("server.request_timeout", "\"0s\"", "\"0s\" is too short", "from 1s to 10m"),
     ("server.request_timeout", "\"11m\"", "\"11m\" is too long", "from 1s to 10m"),
     ("server.request_timeout", "30", "found the number 30", "a duration such as"),

@@ -1,6 +1,9 @@
 //! What holds for every route, from one list of them.
 
+use std::collections::BTreeSet;
+
 use axum::http::Method;
+use regrant_adapters::inbound::http::document;
 use serde_json::{Value, json};
 
 use crate::support::actors::{Device, Person};
@@ -87,6 +90,59 @@ impl Scene {
             _ => None,
         }
     }
+}
+
+#[test]
+fn the_routes_and_the_document_are_the_same() {
+    let listed: BTreeSet<_> = ROUTES
+        .iter()
+        .map(|route| (route.path.split('?').next().unwrap(), route.method.as_str().to_lowercase()))
+        .collect();
+    let paths = document()["paths"].as_object().unwrap();
+    let methods = |(path, item): (&'static String, &'static Value)| {
+        item.as_object().unwrap().keys().map(move |method| (path.as_str(), method.clone()))
+    };
+    let described: BTreeSet<_> = paths.iter().flat_map(methods).collect();
+    assert_eq!(listed, described);
+
+    // Every path that the router's source names.
+    let source = include_str!("../../adapters/src/inbound/http/mod.rs");
+    let named: BTreeSet<_> = source.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/')).collect();
+    assert_eq!(named, paths.keys().map(String::as_str).collect());
+}
+
+#[tokio::test]
+async fn the_methods_of_a_path_are_those_that_are_described() {
+    let world = World::new();
+    for (path, item) in document()["paths"].as_object().unwrap() {
+        let answer = world.send(Call::new(Method::PATCH, path.replace("{id}", "0"))).await;
+        let allowed = answer.is_problem(405, "method_not_allowed").header("allow").unwrap();
+        let allowed: BTreeSet<_> =
+            allowed.split(',').map(str::to_lowercase).filter(|method| method != "head").collect();
+        assert_eq!(allowed, item.as_object().unwrap().keys().cloned().collect(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_served_and_the_page_shows_it_with_files_of_its_own() {
+    let world = World::new();
+    let answer = world.send(Call::get("/openapi.json")).await;
+    assert_eq!(answer.is(200).header("content-type"), Some("application/json"));
+    assert_eq!((&answer.json(), &answer.json()["openapi"]), (document(), &json!("3.1.0")));
+
+    assert_eq!(world.send(Call::get("/docs")).await.is(303).header("location"), Some("/docs/"));
+    let page = world.send(Call::get("/docs/")).await;
+    assert!(page.is(200).header("content-security-policy").unwrap().contains("default-src 'none'"));
+    let mut files = 0;
+    for part in page.text().split(['"', '\'']).filter(|part| part.ends_with(".js") || part.ends_with(".css")) {
+        let name = part.strip_prefix("./").unwrap_or(part);
+        assert!(!name.contains(':') && !name.starts_with('/'), "{name} comes from elsewhere");
+        world.send(Call::get(format!("/docs/{name}"))).await.is(200);
+        files += 1;
+    }
+    assert!(files >= 4, "{}", page.text());
+    let settings = world.send(Call::get("/docs/swagger-initializer.js")).await;
+    assert!(settings.text().contains("/openapi.json"), "{}", settings.text());
 }
 
 /// Of the one answer that may be kept: the published keys.

@@ -4,6 +4,7 @@ mod first_run;
 mod kills;
 mod reasons;
 mod rotation;
+mod schemathesis;
 mod secrets;
 mod systems;
 mod wrong_input;

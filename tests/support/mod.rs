@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking, as the tests do")]
 
 pub(crate) mod actors;
+pub(crate) mod described;
 pub(crate) mod fakes;
 pub(crate) mod hashes;
 pub(crate) mod servers;

@@ -7,6 +7,8 @@ use regrant_adapters::inbound::http::Peer;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::described;
+
 /// How requests reach the service.
 #[derive(Clone)]
 pub(crate) enum Transport {
@@ -24,6 +26,13 @@ pub(crate) enum Transport {
 impl Transport {
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&self, call: Call) -> Answer {
+        let (method, path) = (call.method.clone(), call.path.clone());
+        let answer = self.carry(call).await;
+        described::check(&method, &path, &answer);
+        answer
+    }
+
+    async fn carry(&self, call: Call) -> Answer {
         match self {
             Self::InProcess(router) => {
                 let response = router.clone().oneshot(call.into_request()).await.unwrap();

@@ -110,6 +110,7 @@ impl App {
         let ids = OsIds::new();
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
         options.body_limit = server.body_limit;
+        options.docs = server.docs;
         options.request_timeout = server.request_timeout;
         options.published_keys = self.published_keys.clone();
         router(self.use_cases.clone(), options)

@@ -62,6 +62,8 @@ pub struct Server {
     pub unix_mode: u32,
     /// The certificate with which TLS is spoken at `listen`; `None`: it is not.
     pub tls: Option<Tls>,
+    /// Whether the service describes itself.
+    pub docs: bool,
     /// Time for a request.
     pub request_timeout: Duration,
     /// Time for the head of a request.

@@ -78,6 +78,7 @@ fn server(r: &mut Reader<'_>) -> Option<Server> {
     let admin_listen = r.parsed("server.admin_listen", nowhere, Listen::ACCEPTED);
     let unix_mode = r.parsed("server.unix_mode", mode, "an octal mode such as \"0660\" or \"0600\"");
     let tls = tls(r);
+    let docs = r.flag("server.docs");
     let request_timeout = r.duration("server.request_timeout", SECOND..=Duration::from_mins(10));
     let header_timeout = r.duration("server.header_timeout", SECOND..=Duration::from_mins(10));
     let body_limit = size(r, "server.body_limit", 1024..=16 * 1024 * 1024);
@@ -88,6 +89,7 @@ fn server(r: &mut Reader<'_>) -> Option<Server> {
         admin_listen: admin_listen?,
         unix_mode: unix_mode?,
         tls,
+        docs,
         request_timeout,
         header_timeout,
         body_limit,

@@ -24,6 +24,7 @@ mod body;
 mod device;
 mod health;
 mod keys;
+mod openapi;
 mod problem;
 mod query;
 mod sessions;
@@ -32,6 +33,7 @@ mod users;
 mod wire;
 
 pub use admin::{Measured, admin_router};
+pub use openapi::document;
 
 /// The address that a request came from. The server loop puts it into the request's extensions; without it, sessions
 /// have no address.
@@ -50,19 +52,22 @@ pub struct HttpOptions {
     /// Makes the id of a request that brought none: 1 to 64 characters of `[A-Za-z0-9._-]`, unique for practical
     /// purposes.
     pub request_ids: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether there are `/openapi.json` and `/docs`.
+    pub docs: bool,
     /// The keys that anybody may check access tokens with, each as a JWK (RFC 7517 §4), as they are now; none where
     /// nobody else can check them.
     pub published_keys: Arc<dyn Fn() -> Vec<Value> + Send + Sync>,
 }
 
 impl HttpOptions {
-    /// 64 KiB, 30 s, 2 s, no keys.
+    /// 64 KiB, 30 s, 2 s, with documentation, no keys.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             body_limit: 64 * 1024,
             request_timeout: Duration::from_secs(30),
             ready_timeout: Duration::from_secs(2),
             request_ids,
+            docs: true,
             published_keys: Arc::new(Vec::new),
         }
     }
@@ -100,7 +105,9 @@ impl App {
 /// Every route of the service.
 pub fn router(use_cases: UseCases, options: HttpOptions) -> Router {
     let app = App(Arc::new(Shared { use_cases, options }));
+    let docs = if app.options().docs { openapi::routes() } else { Router::new() };
     open_routes()
+        .merge(docs)
         .merge(guarded_routes(&app))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

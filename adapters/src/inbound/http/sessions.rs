@@ -12,7 +12,10 @@ use super::device::From;
 use super::problem::{self, Problem};
 use super::{query, wire};
 
-/// `GET /api/sessions`: all that are still kept, or with `?live=true` those that can be used.
+#[utoipa::path(get, path = "/api/sessions", tag = "sessions", operation_id = "sessions", security(("access_token" = [])),
+    params(("live" = Option<bool>, Query, description = "Only those that can be used.")),
+    responses((status = 200, description = "All sessions that are still kept.", body = Vec<wire::SessionBody<'_>>)))]
+/// List the user's sessions.
 pub(super) async fn list(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
@@ -23,7 +26,10 @@ pub(super) async fn list(
     Ok(wire::sessions(&listed, &caller, only_live))
 }
 
-/// `GET /api/sessions/{id}/history`: what happened to one of them, the latest last.
+#[utoipa::path(get, path = "/api/sessions/{id}/history", tag = "sessions", operation_id = "history",
+    security(("access_token" = [])), params(("id" = String, Path, description = "Of the session.")),
+    responses((status = 200, description = "What happened, the latest last.", body = Vec<wire::EntryBody<'_>>)))]
+/// What happened to a session.
 pub(super) async fn history(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
@@ -33,7 +39,10 @@ pub(super) async fn history(
     Ok(wire::history(&entries.ok_or_else(Problem::session_not_found)?))
 }
 
-/// `DELETE /api/sessions/{id}`
+#[utoipa::path(delete, path = "/api/sessions/{id}", tag = "sessions", operation_id = "endSession",
+    security(("access_token" = [])), params(("id" = String, Path, description = "Of the session.")),
+    responses((status = 204, description = "It is over, now or since earlier.")))]
+/// End one session.
 pub(super) async fn end_one(
     State(app): State<App>,
     SignedIn(caller): SignedIn,
@@ -44,7 +53,10 @@ pub(super) async fn end_one(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `DELETE /api/sessions`: all but the caller's own, or with `?include_current=true` that one too.
+#[utoipa::path(delete, path = "/api/sessions", tag = "sessions", operation_id = "endSessions", security(("access_token" = [])),
+    params(("include_current" = Option<bool>, Query, description = "The caller's own too.")),
+    responses((status = 204, description = "They are over.")))]
+/// End all sessions but this one.
 pub(super) async fn end_all(
     State(app): State<App>,
     SignedIn(caller): SignedIn,

@@ -11,7 +11,13 @@ use super::device::{From, labelled};
 use super::problem::{self, Problem};
 use super::wire::{self, SignIn};
 
-/// `POST /api/login`
+#[utoipa::path(post, path = "/api/login", tag = "tokens", operation_id = "login", request_body = SignIn,
+    responses((status = 200, description = "The account and the first tokens of a session.", body = wire::SignedInBody<'_>,
+        links(
+            ("history" = (operation_id = "history", parameters(("id" = "$response.body#/session_id")))),
+            ("signOut" = (operation_id = "endSession", parameters(("id" = "$response.body#/session_id")))),
+        ))))]
+/// Sign in.
 pub(super) async fn login(
     State(app): State<App>,
     From(origin): From,
@@ -23,7 +29,12 @@ pub(super) async fn login(
     Ok(wire::signed_in(&user, &tokens))
 }
 
-/// `POST /api/refresh`: trade a refresh token for its successor and a new access token.
+#[utoipa::path(post, path = "/api/refresh", tag = "tokens", operation_id = "refresh", security(("refresh_token" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The retry key: one per refresh token, sent again with every \
+        repetition of the request. 16 to 128 characters.")),
+    responses((status = 200, description = "The next tokens; where refresh tokens do not change, the access token only.",
+        body = wire::RefreshedBody<'_>)))]
+/// Trade a refresh token for its successor and a new access token.
 pub(super) async fn refresh(
     State(app): State<App>,
     bearer: RefreshBearer,
@@ -35,7 +46,9 @@ pub(super) async fn refresh(
     Ok(wire::tokens(&problem::refreshed(outcome)?))
 }
 
-/// `POST /api/revoke`: end the session of a refresh token.
+#[utoipa::path(post, path = "/api/revoke", tag = "tokens", operation_id = "revoke", security(("refresh_token" = [])),
+    responses((status = 204, description = "The session is over, now or since earlier.")))]
+/// End the session of a refresh token.
 pub(super) async fn revoke(
     State(app): State<App>,
     bearer: RefreshBearer,

@@ -15,13 +15,19 @@ use regrant_domain::usecases::refresh::Granted;
 use regrant_domain::usecases::sessions::Listed;
 use regrant_domain::user::{Email, Password, User};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::{Fields, FromFields};
 use super::problem::Problem;
 
 /// `{email, password}`
+#[derive(ToSchema)]
 pub(super) struct SignUp {
+    /// At most 254 bytes; letters count alike in either case.
+    #[schema(value_type = String, max_length = 254)]
     pub(super) email: Email,
+    /// As long as the operator asks for (usually 8 characters), and at most 1,024 bytes.
+    #[schema(value_type = String)]
     pub(super) password: Password,
 }
 
@@ -34,10 +40,18 @@ impl FromFields for SignUp {
 }
 
 /// `{email, password, label?, remember_me?}`
+#[derive(ToSchema)]
 pub(super) struct SignIn {
+    /// Of the account.
+    #[schema(value_type = String)]
     pub(super) email: Email,
+    /// Of the account.
+    #[schema(value_type = String)]
     pub(super) password: Password,
+    /// The user's name for the device: at most 100 bytes, no control characters.
     pub(super) label: Option<String>,
+    /// Whether the session lives as long as those of people who are remembered.
+    #[schema(rename = "remember_me", value_type = Option<bool>)]
     pub(super) lifetime: Lifetime,
 }
 
@@ -55,8 +69,13 @@ impl FromFields for SignIn {
 }
 
 /// `{current_password, new_password}`
+#[derive(ToSchema)]
 pub(super) struct NewPassword {
+    /// The one until now.
+    #[schema(rename = "current_password", value_type = String)]
     pub(super) current: Password,
+    /// The one from now on.
+    #[schema(rename = "new_password", value_type = String)]
     pub(super) new: Password,
 }
 
@@ -72,7 +91,10 @@ impl FromFields for NewPassword {
 pub(super) const NEW_PASSWORD: &str = "new_password";
 
 /// `{password}`
+#[derive(ToSchema)]
 pub(super) struct PasswordOnly {
+    /// Of the account.
+    #[schema(value_type = String)]
     pub(super) password: Password,
 }
 
@@ -103,6 +125,8 @@ fn label(fields: &mut Fields) -> Result<Option<String>, Problem> {
 }
 
 /// An instant, as RFC 3339 text.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = DateTime)]
 struct Instant(Timestamp);
 
 impl Serialize for Instant {
@@ -111,8 +135,10 @@ impl Serialize for Instant {
     }
 }
 
-#[derive(Serialize)]
-struct UserBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
+pub(super) struct UserBody<'a> {
+    #[schema(format = "uuid")]
     id: String,
     created_at: Instant,
     updated_at: Instant,
@@ -131,39 +157,60 @@ pub(super) fn user(user: &User) -> impl IntoResponse + use<> {
     Answer(UserBody::from(user)).into_response()
 }
 
-#[derive(Serialize)]
-struct TokensBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tokens)]
+pub(super) struct TokensBody<'a> {
+    /// The access token.
     token: &'a str,
     refresh_token: &'a str,
+    /// `Bearer`
     token_type: &'static str,
+    /// Seconds until the access token expires.
     expires_in: u64,
 }
 
 /// Where the refresh token stays the same, there is nothing else to say.
-#[derive(Serialize)]
-struct OneTokenBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = OneToken)]
+pub(super) struct OneTokenBody<'a> {
+    /// The access token.
     token: &'a str,
+}
+
+/// What a refresh answers.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Refreshed)]
+pub(super) enum RefreshedBody<'a> {
+    /// Where refresh tokens are exchanged.
+    Tokens(TokensBody<'a>),
+    /// Where the refresh token stays the same.
+    OneToken(OneTokenBody<'a>),
 }
 
 /// The tokens of a refresh.
 pub(super) fn tokens(granted: &Granted) -> impl IntoResponse + use<> {
     let token = granted.access.text.expose();
     let expires_in = granted.expires_in.as_secs();
-    match &granted.refresh {
+    let body = match &granted.refresh {
         Some(refresh) => {
             let refresh_token = refresh.expose();
-            Answer(TokensBody { token, refresh_token, token_type: "Bearer", expires_in }).into_response()
+            RefreshedBody::Tokens(TokensBody { token, refresh_token, token_type: "Bearer", expires_in })
         }
-        None => Answer(OneTokenBody { token }).into_response(),
-    }
+        None => RefreshedBody::OneToken(OneTokenBody { token }),
+    };
+    Answer(body).into_response()
 }
 
-#[derive(Serialize)]
-struct SignedInBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = SignedIn)]
+pub(super) struct SignedInBody<'a> {
     #[serde(flatten)]
     user: UserBody<'a>,
     #[serde(flatten)]
     tokens: TokensBody<'a>,
+    #[schema(format = "uuid")]
     session_id: String,
 }
 
@@ -179,8 +226,10 @@ pub(super) fn signed_in(user: &User, granted: &Granted) -> impl IntoResponse + u
     Answer(SignedInBody { user: user.into(), tokens, session_id: granted.session.to_string() }).into_response()
 }
 
-#[derive(Serialize)]
-struct SessionBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(super) struct SessionBody<'a> {
+    #[schema(format = "uuid")]
     id: String,
     label: Option<&'a str>,
     user_agent: Option<&'a str>,
@@ -188,7 +237,9 @@ struct SessionBody<'a> {
     created_at: Instant,
     last_refreshed_at: Option<Instant>,
     expires_at: Instant,
+    /// Whether it is the caller's own.
     current: bool,
+    /// When it ended or expired; null while it can be used.
     ended_at: Option<Instant>,
     end_reason: Option<&'static str>,
 }
@@ -233,8 +284,9 @@ fn end(snapshot: &Snapshot, now: Timestamp) -> Option<(Timestamp, &'static str)>
     }
 }
 
-#[derive(Serialize)]
-struct EntryBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub(super) struct EntryBody<'a> {
     at: Instant,
     /// `session`, or `account`: what happened to the account while the session lived.
     about: &'static str,

@@ -1,0 +1,230 @@
+//! What each route may refuse, and the headers of every answer: added to what the handlers describe.
+
+use regrant_domain::reason::Refusal;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+/// A refusal (RFC 9457).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `problem` writes")]
+pub(super) struct Problem {
+    /// `urn:regrant:problem:` and the code.
+    #[schema(format = "uri")]
+    r#type: String,
+    /// The same at every occurrence.
+    title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened this time.
+    detail: String,
+    /// Stable: what programs decide by.
+    code: String,
+    /// The same as in the header `X-Request-Id`, and in the log.
+    request_id: String,
+    /// The field of the request body that is at fault.
+    #[schema(nullable = false)]
+    field: Option<String>,
+}
+
+/// A code with its status, and when it is given. (Those of [`Refusal`] are 401, and say it themselves.)
+const CODES: &[(&str, u16, &str)] = &[
+    ("access_token_expired", 401, "The access token has expired: refresh it."),
+    ("body_too_large", 413, "The body is longer than the configured limit."),
+    ("email_taken", 409, "Another account has this e-mail address (only where the operator chose to tell)."),
+    ("incomplete_body", 400, "The body could not be read to its end."),
+    ("internal", 500, "A fault of the service."),
+    ("invalid_body", 422, "JSON, but not of the right shape."),
+    ("invalid_credentials", 401, "The e-mail address or the password is wrong."),
+    ("invalid_email", 422, "Not an e-mail address."),
+    ("invalid_idempotency_key", 400, "A malformed or repeated Idempotency-Key."),
+    ("invalid_json", 400, "The body is not JSON."),
+    ("invalid_label", 422, "Not a name for a session."),
+    ("invalid_password", 422, "Not a password that can be taken."),
+    ("invalid_query", 400, "A parameter that the route does not know."),
+    ("invalid_request", 400, "The token was sent in a way that cannot be understood."),
+    ("invalid_token", 401, "Not an authentic token, or not of the kind that this route takes."),
+    ("missing_token", 401, "No token was sent."),
+    ("session_limit", 403, "The account has as many sessions as it may have."),
+    ("session_not_found", 404, "The caller has no such session."),
+    ("timeout", 503, "It took too long; whether it was done is not known."),
+    ("try_again", 503, "Overtaken by another request of the same user."),
+    ("unavailable", 503, "The service cannot find out at the moment; nothing is decided."),
+    ("unsupported_media_type", 415, "The body is not said to be JSON."),
+    ("wrong_password", 403, "The current password is another one."),
+];
+
+/// What every route may answer.
+const ANY: &[&str] = &["timeout", "internal"];
+/// What a route with a JSON body may answer.
+const BODY: &[&str] = &["unsupported_media_type", "incomplete_body", "invalid_json", "invalid_body", "body_too_large"];
+/// What a route with a token may answer, beside the reasons of [`Refusal`].
+const BEARER: &[&str] = &["missing_token", "invalid_request", "invalid_token"];
+
+/// What a route may refuse, beside [`ANY`].
+struct Refuses {
+    operation: (&'static str, &'static str),
+    codes: &'static [&'static [&'static str]],
+    /// Whether an authentic token may be refused with a reason.
+    reasons: bool,
+}
+
+const fn refuses(
+    method: &'static str,
+    path: &'static str,
+    reasons: bool,
+    codes: &'static [&'static [&'static str]],
+) -> Refuses {
+    Refuses { operation: (method, path), codes, reasons }
+}
+
+const STORE: &[&str] = &["unavailable"];
+const ACCESS: &[&str] = &["access_token_expired", "unavailable"];
+
+const REFUSALS: &[Refuses] = &[
+    refuses("get", "/healthz", false, &[]),
+    refuses("get", "/readyz", false, &[STORE]),
+    refuses("get", "/.well-known/jwks.json", false, &[]),
+    refuses("post", "/api/users", false, &[BODY, STORE, &["invalid_email", "invalid_password", "email_taken"]]),
+    refuses(
+        "post",
+        "/api/login",
+        false,
+        &[
+            BODY,
+            STORE,
+            &[
+                "invalid_email",
+                "invalid_password",
+                "invalid_label",
+                "invalid_credentials",
+                "session_limit",
+                "try_again",
+            ],
+        ],
+    ),
+    refuses(
+        "post",
+        "/api/refresh",
+        true,
+        &[BEARER, STORE, &["invalid_idempotency_key", "body_too_large", "incomplete_body"]],
+    ),
+    refuses("post", "/api/revoke", false, &[BEARER, STORE, &["body_too_large", "incomplete_body"]]),
+    refuses("get", "/api/me", true, &[BEARER, ACCESS]),
+    refuses("delete", "/api/me", true, &[BEARER, ACCESS, BODY, &["invalid_password", "wrong_password", "try_again"]]),
+    refuses(
+        "put",
+        "/api/me/password",
+        true,
+        &[BEARER, ACCESS, BODY, &["invalid_password", "wrong_password", "try_again"]],
+    ),
+    refuses("get", "/api/sessions", true, &[BEARER, ACCESS, &["invalid_query"]]),
+    refuses("delete", "/api/sessions", true, &[BEARER, ACCESS, &["invalid_query"]]),
+    refuses("delete", "/api/sessions/{id}", true, &[BEARER, ACCESS, &["session_not_found"]]),
+    refuses("get", "/api/sessions/{id}/history", true, &[BEARER, ACCESS, &["session_not_found"]]),
+];
+
+/// Adds to each operation what it may refuse, and to each answer its headers.
+pub(super) fn describe(document: &mut Value) {
+    for Refuses { operation: (method, path), codes, reasons } in REFUSALS {
+        let codes = codes.iter().copied().flatten().chain(ANY);
+        let known = codes.filter_map(|code| CODES.iter().find(|(known, ..)| known == code)).copied();
+        let reasons = Refusal::all().filter(|_| *reasons).map(|why| (why.code(), 401, why.sentence()));
+        let mut by_status: std::collections::BTreeMap<u16, Vec<(&str, &str)>> = std::collections::BTreeMap::new();
+        for (code, status, when) in known.chain(reasons) {
+            by_status.entry(status).or_default().push((code, when));
+        }
+        let answers = &mut document["paths"][path][method]["responses"];
+        for (status, codes) in by_status {
+            answers[status.to_string()] = refusal(&codes);
+        }
+    }
+    for operation in operations(document) {
+        if let Some(answers) = operation["responses"].as_object_mut() {
+            for (status, answer) in answers {
+                headers(status, answer);
+            }
+        }
+    }
+}
+
+/// Every operation of the document.
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter(|operation| operation.is_object())
+}
+
+fn refusal(codes: &[(&str, &str)]) -> Value {
+    let names: Vec<_> = codes.iter().map(|(code, _)| *code).collect();
+    let said: Vec<_> = codes.iter().map(|(code, when)| format!("- `{code}`: {when}")).collect();
+    json!({
+        "description": said.join("\n"),
+        "content": { "application/problem+json": { "schema": {
+            "allOf": [{ "$ref": "#/components/schemas/Problem" }],
+            "properties": { "code": { "type": "string", "enum": names } },
+        } } },
+    })
+}
+
+fn headers(status: &str, answer: &mut Value) {
+    let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+    let mut add = |name: &str, is: Value| {
+        let headers = &mut answer["headers"];
+        if headers.get(name).is_none() {
+            headers[name] = is;
+        }
+    };
+    add(
+        "X-Request-Id",
+        text("The request's own X-Request-Id, if it has a proper one, or a new one; the log has it too."),
+    );
+    add("Cache-Control", text("`no-store`, unless the answer holds nothing of anybody."));
+    match status {
+        "400" => add("WWW-Authenticate", text("RFC 6750 §3, where it was the token that could not be understood.")),
+        "401" => add("WWW-Authenticate", text("RFC 6750 §3; without an error code where no token was sent.")),
+        "503" => add(
+            "Retry-After",
+            json!({ "description": "Seconds to wait before the same request is sent again.", "schema": { "type": "integer", "minimum": 1 } }),
+        ),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_that_a_route_names_is_explained_and_every_explained_code_is_named() {
+        let named = || REFUSALS.iter().flat_map(|refuses| refuses.codes.iter().copied().flatten()).chain(ANY);
+        for code in named() {
+            assert!(CODES.iter().any(|(known, ..)| known == code), "{code} is not explained");
+        }
+        for (code, ..) in CODES {
+            assert!(named().any(|named| named == code), "{code} is never given");
+        }
+    }
+
+    #[test]
+    fn every_operation_says_what_it_refuses_and_the_other_way_round() {
+        let mut document = super::super::document().clone();
+        let mut described = Vec::new();
+        for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+            described
+                .extend(methods.as_object().into_iter().flatten().map(|(method, _)| (method.clone(), path.clone())));
+        }
+        let mut listed: Vec<_> =
+            REFUSALS.iter().map(|Refuses { operation: (m, p), .. }| ((*m).to_owned(), (*p).to_owned())).collect();
+        described.sort();
+        listed.sort();
+        assert_eq!(described, listed);
+        assert_eq!(operations(&mut document).count(), listed.len());
+        for operation in operations(&mut document) {
+            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{operation}");
+            for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
+                assert_ne!(answer["description"], "", "{operation}");
+                assert!(answer["headers"]["X-Request-Id"].is_object(), "{status}");
+            }
+        }
+    }
+}

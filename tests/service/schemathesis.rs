@@ -1,0 +1,41 @@
+//! Software of other people reads `/openapi.json` and asks whatever it allows, and much that it does not.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::systems::client;
+use super::{Service, Start, root};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_no_answer_that_is_not_described() {
+    let full = std::env::var("REGRANT_TEST_SCALE").is_ok_and(|scale| scale == "full");
+    let (configs, examples) =
+        if full { (&["default.toml", "opaque.toml", "jwt.toml"][..], "200") } else { (&["default.toml"][..], "10") };
+    for config in configs {
+        let home = TempDir::new().unwrap();
+        let start = Start { config: Some(config), ..Start::default() };
+        let service = Service::start(&home, &start);
+        let mut schemathesis = Command::new("python3");
+        schemathesis.args([
+            "-m",
+            "schemathesis.cli",
+            "run",
+            "--phases=examples,coverage,fuzzing,stateful",
+            "--no-color",
+        ]);
+        // A slow machine is no fault of the document.
+        schemathesis.arg("--suppress-health-check=all");
+        schemathesis.args(["--max-examples", examples, "--generation-deterministic", "--workers=1"]);
+        // Not asked: whether each request that the document allows is done. Passwords and addresses have rules of their own.
+        schemathesis
+            .args(["--exclude-checks=positive_data_acceptance,negative_data_rejection,missing_required_header"]);
+        schemathesis.arg(format!("{}/openapi.json", service.base)).current_dir(home.path());
+        schemathesis.env("PYTHONPATH", client("python")).env("no_proxy", "*").env("REGRANT_BASE", &service.base);
+        schemathesis.env("SCHEMATHESIS_HOOKS", root().join("tests/clients/schemathesis_hooks.py"));
+        let told = tokio::task::spawn_blocking(move || schemathesis.output()).await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&told.stdout);
+        assert!(told.status.success(), "{text}{}", String::from_utf8_lossy(&told.stderr));
+        assert!(text.contains("Stateful"), "{text}");
+    }
+}

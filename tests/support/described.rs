@@ -1,0 +1,100 @@
+//! Every answer that a test gets is compared with `/openapi.json`: what is not described there must not happen.
+
+use axum::http::{Method, StatusCode, header};
+use regrant_adapters::inbound::http::document;
+use serde_json::Value;
+
+use super::transport::Answer;
+
+/// Panics where the document does not describe this answer. Paths that it does not have are none of its business.
+#[track_caller]
+pub(crate) fn check(method: &Method, path: &str, answer: &Answer) {
+    let path = path.split('?').next().unwrap_or_default();
+    let Some(item) = item(path) else { return };
+    let asked = if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
+    let Some(operation) = item.get(&asked) else {
+        let known = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK];
+        let preflight = method == Method::OPTIONS;
+        assert!(
+            preflight || known[..2].contains(&answer.status),
+            "{method} {path} is not described: {}",
+            answer.status
+        );
+        return;
+    };
+    let status = answer.status.as_str();
+    let described = operation["responses"].get(status);
+    let described =
+        described.unwrap_or_else(|| panic!("{method} {path}: {status} is not described ({:?})", answer.text()));
+    for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::HeaderName::from_static("x-request-id")] {
+        let there = answer.headers.contains_key(&name);
+        let told = described["headers"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .any(|(told, _)| told.eq_ignore_ascii_case(name.as_str()));
+        assert!(!there || told, "{method} {path}: {status} has {name}, which is not described");
+    }
+    if answer.body.is_empty() {
+        return; // no body, or the answer to a HEAD
+    }
+    let problem = &described["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"];
+    if let Some(codes) = problem.as_array() {
+        let code = answer.json()["code"].clone();
+        assert!(codes.contains(&code), "{method} {path}: {status} with the code {code} is not described");
+    }
+}
+
+/// What the document says of the path that this one is an example of.
+fn item(path: &str) -> Option<&'static Value> {
+    let fits = |template: &str| {
+        let (mut parts, mut given) = (template.split('/'), path.split('/'));
+        loop {
+            match (parts.next(), given.next()) {
+                (None, None) => return true,
+                (Some(part), Some(is)) if part == is || (part.starts_with('{') && !is.is_empty()) => {}
+                _ => return false,
+            }
+        }
+    };
+    document()["paths"].as_object()?.iter().find(|(template, _)| fits(template)).map(|(_, item)| item)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn answer(status: u16, code: &str) -> Answer {
+        let body = serde_json::json!({ "code": code }).to_string().into_bytes();
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body }
+    }
+
+    #[test]
+    fn what_is_described_passes() {
+        check(&Method::GET, "/healthz", &answer(200, ""));
+        check(&Method::POST, "/api/refresh", &answer(401, "superseded"));
+        check(&Method::DELETE, "/api/sessions/1?x=y", &answer(404, "session_not_found"));
+        check(&Method::PUT, "/api/me", &answer(405, "method_not_allowed"));
+        check(&Method::GET, "/elsewhere", &answer(404, "not_found"));
+    }
+
+    #[test]
+    #[should_panic(expected = "418 is not described")]
+    fn another_status_does_not() {
+        check(&Method::GET, "/api/me", &answer(418, ""));
+    }
+
+    #[test]
+    #[should_panic(expected = "is not described")]
+    fn another_code_does_not() {
+        check(&Method::POST, "/api/revoke", &answer(401, "superseded"));
+    }
+
+    #[test]
+    #[should_panic(expected = "is not described")]
+    fn another_method_does_not() {
+        check(&Method::PATCH, "/api/me", &answer(200, ""));
+    }
+}

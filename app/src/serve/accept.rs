@@ -26,11 +26,15 @@ const MAX_HEAD: usize = 32 * 1024;
 /// How long cut-off connections have to end.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
+/// Whose connections they are: for each one that is opened, what is to be kept as long as it is open.
+pub(super) type Counted<C> = Arc<dyn Fn() -> C + Send + Sync>;
+
 /// Accepts and serves until it is told to stop; then waits for the requests under way.
-pub(super) async fn run(
+pub(super) async fn run<C: Send + 'static>(
     listener: TcpListener,
     router: Router,
     server: Server,
+    counted: Counted<C>,
     mut stopped: watch::Receiver<bool>,
 ) -> Drained {
     let graceful = GracefulShutdown::new();
@@ -52,7 +56,7 @@ pub(super) async fn run(
         match (slot, accepted) {
             (Ok(slot), Ok((stream, peer))) => {
                 let connection = serve(stream, router.clone(), peer.ip(), server.header_timeout);
-                connections.spawn(hold(graceful.watch(connection), slot));
+                connections.spawn(hold(graceful.watch(connection), (slot, counted())));
             }
             (Ok(_), Err(error)) => refused(&error).await,
             // Nobody closes the semaphore.
@@ -84,12 +88,12 @@ fn serve(
     http.serve_connection(TokioIo::new(stream), service)
 }
 
-async fn hold(connection: impl Future<Output = hyper::Result<()>>, slot: OwnedSemaphorePermit) {
+async fn hold<C>(connection: impl Future<Output = hyper::Result<()>>, held: (OwnedSemaphorePermit, C)) {
     if let Err(error) = connection.await {
         // Clients hang up, send nonsense, or wait too long: nothing that an operator could do something about.
         tracing::debug!(%error, "a connection ended");
     }
-    drop(slot);
+    drop(held);
 }
 
 /// A connection was not accepted: the client was gone already, or the process has no file descriptor left.

@@ -4,6 +4,7 @@
 //! and time.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::compose::{self, App, Purpose};
+use crate::compose::{self, App, Purpose, Traces, Watch};
 use crate::failure::Failure;
 use crate::output;
 use crate::settings::Settings;
@@ -49,6 +50,14 @@ pub enum Drained {
 /// # Errors
 /// [`Failure`]: the address is taken, or the store or a key cannot be used. Nothing is left running.
 pub async fn start(settings: &Settings) -> Result<Running, Failure> {
+    start_traced(settings, None).await
+}
+
+/// The same, with requests as parts of traces (see [`telemetry`](crate::telemetry)).
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_traced(settings: &Settings, traces: Option<Traces>) -> Result<Running, Failure> {
     // Before anything is made: a second start by mistake leaves no trace.
     let (listener, addr) = listen(settings.server.listen, "server.listen or --listen").await?;
     let admin = match settings.server.admin_listen {
@@ -57,15 +66,17 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     };
     let mut app = compose::open(settings, Purpose::Serve).await?;
     let (stop, stopped) = watch::channel(false);
-    let router = app.router(&settings.server);
-    let server = tokio::spawn(accept::run(listener, router, settings.server.clone(), stopped.clone()));
-    let sweeping =
-        settings.sweep.every.map(|every| tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped.clone())));
+    let (router, watch) = (app.router(&settings.server, traces), app.watch());
+    let public = counted(&watch, "public");
+    let server = tokio::spawn(accept::run(listener, router, settings.server.clone(), public, stopped.clone()));
+    let sweep = |every| tokio::spawn(sweeper::run(app.sweep.clone(), every, watch.clone(), stopped.clone()));
+    let sweeping = settings.sweep.every.map(sweep);
     let admin_addr = admin.as_ref().map(|(_, addr)| *addr);
     let administering = admin.map(|(listener, _)| {
-        let (router, server, stopped) = (app.admin_router(), settings.server.clone(), stopped.clone());
+        let (router, server) = (app.admin_router(&settings.server), settings.server.clone());
+        let (admin, stopped) = (counted(&watch, "admin"), stopped.clone());
         tokio::spawn(async move {
-            let _ = accept::run(listener, router, server, stopped).await;
+            let _ = accept::run(listener, router, server, admin, stopped).await;
         })
     });
     let following = app.take_clock_follower().map(|follower| tokio::spawn(clock::run(follower, stopped)));
@@ -106,9 +117,9 @@ impl Running {
 ///
 /// # Errors
 /// As [`start`]; also when requests had to be cut off, or a second signal came.
-pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
+pub async fn run(settings: &Settings, quiet: bool, traces: Option<Traces>) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let running = start(settings).await?;
+    let running = start_traced(settings, traces).await?;
     for made in running.made() {
         output::line(format_args!("Made {made}."));
     }
@@ -129,6 +140,11 @@ pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
         },
         name = signals.next() => Err(Failure::new(format!("stopped at once: {name} came a second time"))),
     }
+}
+
+fn counted(watch: &Watch, listener: &'static str) -> accept::Counted<impl Send + 'static> {
+    let watch = watch.clone();
+    Arc::new(move || watch.connection(listener))
 }
 
 async fn listen(addr: SocketAddr, setting: &str) -> Result<(TcpListener, SocketAddr), Failure> {

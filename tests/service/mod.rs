@@ -2,10 +2,13 @@
 
 mod first_run;
 mod kills;
+mod observing;
+mod queries;
 mod reasons;
 mod rotation;
 mod secrets;
 mod systems;
+mod tracing;
 mod wrong_input;
 
 use std::collections::BTreeMap;

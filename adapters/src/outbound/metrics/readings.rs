@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 /// A metric whose values are read. Where none can be read, the metric is not there.
@@ -56,15 +56,24 @@ impl Reading {
             Kind::Gauge => MetricType::Gauge,
             Kind::Counter => MetricType::Counter,
         };
-        let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        // With a full stop, as the library writes those of its own.
+        let help = format!("{}.", self.help);
+        let mut metric = encoder.encode_descriptor(self.name, &help, None, kind)?;
         for (labels, value) in known {
-            let mut series = metric.encode_family(&labels)?;
-            match self.kind {
-                Kind::Gauge => series.encode_gauge(&value)?,
-                Kind::Counter => series.encode_counter::<NoLabelSet, _, f64>(&value, None)?,
+            if labels.is_empty() {
+                self.sample(&mut metric, value)?;
+            } else {
+                self.sample(&mut metric.encode_family(&labels)?, value)?;
             }
         }
         Ok(())
+    }
+
+    fn sample(&self, series: &mut MetricEncoder<'_>, value: f64) -> fmt::Result {
+        match self.kind {
+            Kind::Gauge => series.encode_gauge(&value),
+            Kind::Counter => series.encode_counter::<NoLabelSet, _, f64>(&value, None),
+        }
     }
 }
 

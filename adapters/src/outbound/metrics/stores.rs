@@ -62,7 +62,8 @@ impl Timings {
 
     fn of(&self, store: &'static str, operation: &'static str) -> Timed {
         let labels = |outcome| [("store", store), ("operation", operation), ("outcome", outcome)];
-        Timed { store, operation, ok: self.durations.get_or_create_owned(&labels("ok")), all: self.clone() }
+        let name = format!("{store} {operation}");
+        Timed { store, operation, name, ok: self.durations.get_or_create_owned(&labels("ok")), all: self.clone() }
     }
 
     #[cold]
@@ -81,6 +82,8 @@ impl Timings {
 struct Timed {
     store: &'static str,
     operation: &'static str,
+    /// Both, for spans.
+    name: String,
     ok: Histogram,
     all: Timings,
 }
@@ -103,7 +106,8 @@ impl Timed {
 
     fn span(&self) -> Span {
         tracing::info_span!(
-            target: STORE_SPANS, "store", store = self.store, operation = self.operation, otel.status_code = Empty
+            target: STORE_SPANS, "store", otel.name = self.name, store = self.store, operation = self.operation,
+            otel.status_code = Empty
         )
     }
 }

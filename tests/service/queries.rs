@@ -25,11 +25,14 @@ struct Query {
     shown: BTreeSet<String>,
 }
 
+/// Label, operator, value.
+type Condition = (String, String, String);
+
 /// What a query asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Asked {
-    /// Names, each with its conditions: label, operator, value.
-    metrics: Vec<(String, Vec<(String, String, String)>)>,
+    /// Names, each with its conditions.
+    metrics: Vec<(String, Vec<Condition>)>,
     /// Labels that are grouped by.
     grouped: BTreeSet<String>,
 }
@@ -80,7 +83,7 @@ fn named<'q>(name: &str, behind: &'q str, asked: &mut Asked) -> &'q str {
     rest
 }
 
-fn condition(text: &str) -> (String, String, String) {
+fn condition(text: &str) -> Condition {
     let label = text.trim().find(|c| !is_name(c)).map(|at| text.trim().split_at(at));
     let (label, rest) = label.expect("a label");
     let (operator, value) = rest.split_once('"').expect("a value");

@@ -47,14 +47,13 @@ impl Collector {
             Ok(response) => Some(format!("it answered {}", response.status())),
             Err(error) => Some(error.to_string()),
         };
-        match (why, self.away.load(Ordering::Relaxed)) {
+        match (&why, self.away.swap(why.is_some(), Ordering::Relaxed)) {
             (Some(why), false) => {
-                tracing::warn!(why, "the collector of telemetry.otlp_endpoint takes no spans; they are lost")
+                tracing::warn!(why, "the collector of telemetry.otlp_endpoint takes no spans; they are lost");
             }
             (None, true) => tracing::info!("the collector of telemetry.otlp_endpoint takes spans again"),
             (Some(_), true) | (None, false) => {}
         }
-        self.away.store(!matches!(outcome, Ok(response) if response.status().is_success()), Ordering::Relaxed);
     }
 }
 

@@ -48,7 +48,10 @@ pub(super) async fn observe(State(app): State<App>, request: Request, next: Next
     let (status, took) = (response.status(), started.elapsed());
     span.in_scope(|| tell(&asked, status, code, took));
     if options.traces.is_some() {
-        span.record("http.response.status_code", status.as_u16());
+        span.record("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
     }
     let Asked { method, route, .. } = &asked;
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
@@ -94,7 +97,7 @@ fn span(asked: &Asked, id: &str, options: &HttpOptions) -> Span {
     let path = route.as_ref().map_or("-", MatchedPath::as_str);
     let span = tracing::info_span!(
         "request", request_id = %id, method, path, trace_id = Empty, otel.kind = Empty,
-        otel.name = Empty, http.response.status_code = Empty
+        otel.name = Empty, http.response.status_code = Empty, otel.status_code = Empty
     );
     match &options.traces {
         Some(traces) => {

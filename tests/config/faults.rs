@@ -96,6 +96,13 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("sweep.every", "\"8d\"", "is too long", "from 0s to 7d"),
     ("sweep.retention", "\"x\"", "does not begin with a number", "from 0s to 3650d"),
     ("log.level", "\"loud\"", "is not known", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
+    ("telemetry.otlp_endpoint", "\"127.0.0.1:4318\"", "does not begin with http://", "an OTLP collector"),
+    ("telemetry.otlp_endpoint", "\"https://collector\"", "TLS", "\"http://127.0.0.1:4318\""),
+    ("telemetry.otlp_endpoint", "\"http://me:hunter2@collector\"", "it names a user", "an OTLP collector"),
+    ("telemetry.otlp_endpoint", "\"http://collector/?a\"", "a question mark", "an OTLP collector"),
+    ("telemetry.otlp_sampling", "1.5", "out of range", "from 0 to 1"),
+    ("telemetry.otlp_sampling", "2", "out of range", "from 0 to 1"),
+    ("telemetry.otlp_sampling", "\"all\"", "found the text \"all\"", "a number from 0 to 1"),
     ("log.format", "\"xml\"", "is not known", "\"human\" or \"json\""),
 ];
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as the tests do")]
 
 mod abandoned;
+mod admin;
 mod bearer;
 mod bodies;
 mod every_route;

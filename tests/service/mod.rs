@@ -2,11 +2,14 @@
 
 mod first_run;
 mod kills;
+mod observing;
+mod queries;
 mod reasons;
 mod rotation;
 mod schemathesis;
 mod secrets;
 mod systems;
+mod tracing;
 mod wrong_input;
 
 use std::collections::BTreeMap;

@@ -56,6 +56,11 @@ impl SystemClock {
         Skew { millis: skew, uncertain }
     }
 
+    /// Milliseconds by which the store's clock is taken to be ahead of the machine's; 0 until it was observed.
+    pub fn offset_millis(&self) -> i64 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
     fn read(&self, system: Timestamp) -> Timestamp {
         let reading = system.millis().saturating_add(self.offset.load(Ordering::Relaxed));
         let latest = self.latest.fetch_max(reading, Ordering::Relaxed);

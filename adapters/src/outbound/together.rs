@@ -67,6 +67,11 @@ impl<W: Send + 'static, A: Send + 'static> Together<W, A> {
         })?;
         answered.await.unwrap_or_else(|_| Err(PortError::unavailable(self.what, "the work was given up")))
     }
+
+    /// How many pieces wait to be taken into a batch.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
 }
 
 async fn gather<W, A, F, R>(mut inbox: mpsc::Receiver<Piece<W, A>>, bounds: Bounds, run: Arc<R>)
@@ -195,11 +200,13 @@ mod tests {
         let doubling = doubling(BOUNDS);
         // One is done, one is held by the task that waits for the lane, and eight wait.
         let handed = hand_over(&doubling, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).await;
+        assert_eq!(doubling.together.waiting(), BOUNDS.waiting);
         let refused = doubling.together.run(10).await;
         assert!(matches!(refused, Err(PortError::Unavailable { .. })), "{refused:?}");
         doubling.go.add_permits(1);
         for handed in handed {
             assert!(handed.await.expect("no panic").is_ok());
         }
+        assert_eq!(doubling.together.waiting(), 0);
     }
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Cli, Command, Config, Keys, Migrate, explain, health, session, user};
-use crate::compose::{self, App, Purpose, keys, migrate as schema};
+use crate::compose::{self, App, Purpose, Traces, keys, migrate as schema};
 use crate::failure::Failure;
 use crate::settings::{Loaded, Settings};
 use crate::{output, serve};
 
-pub(super) async fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
+pub(super) async fn run(cli: &Cli, loaded: &Loaded, traces: Option<Traces>) -> Result<(), Failure> {
     let settings = &loaded.settings;
     match &cli.command {
-        None | Some(Command::Serve) => serve::run(settings, cli.global.quiet).await,
+        None | Some(Command::Serve) => serve::run(settings, cli.global.quiet, traces).await,
         Some(Command::Migrate(what)) => migrate(settings, what).await,
         Some(Command::Config(Config::Check)) => {
             output::line("The configuration is fine.");

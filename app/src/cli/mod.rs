@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compose::Traces;
 use crate::failure::Failure;
 use crate::settings::{self, File, Loaded, Sources};
 use crate::{output, telemetry};
@@ -176,7 +177,7 @@ pub fn main(args: impl Iterator<Item = OsString>, variables: impl Iterator<Item 
 fn run(cli: &Cli, variables: Vec<(OsString, OsString)>) -> Result<(), Failure> {
     if let Some(Command::Copy(what)) = &cli.command {
         let both = copy::load(what, &cli.global, &variables)?;
-        return in_runtime(both.to.settings.log, copy::run(what, &both));
+        return in_runtime(both.to.settings.log, None, |_| copy::run(what, &both));
     }
     let loaded = load(&cli.global, variables)?;
     let mut log = loaded.settings.log;
@@ -184,18 +185,30 @@ fn run(cli: &Cli, variables: Vec<(OsString, OsString)>) -> Result<(), Failure> {
         // They say themselves what they did; a line for each session that ends would only hide it.
         log.level = log.level.min(tracing::Level::WARN);
     }
-    in_runtime(log, commands::run(cli, &loaded))
+    let serves = matches!(cli.command, None | Some(Command::Serve));
+    let otlp = loaded.settings.otlp.as_ref().filter(|_| serves);
+    in_runtime(log, otlp, |traces| commands::run(cli, &loaded, traces))
 }
 
-fn in_runtime(log: settings::Log, command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    telemetry::start(log);
+fn in_runtime<F>(
+    log: settings::Log,
+    otlp: Option<&settings::Otlp>,
+    command: impl FnOnce(Option<Traces>) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let exporting = telemetry::start(log, otlp)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new("the threads of the service cannot be started").because(&error))?;
-    let outcome = runtime.block_on(command);
+    let outcome = runtime.block_on(command(exporting.as_ref().map(telemetry::Exporting::traces)));
     // Work that was cut off does not keep the process.
     runtime.shutdown_background();
+    if let Some(exporting) = exporting {
+        exporting.finish();
+    }
     outcome
 }
 

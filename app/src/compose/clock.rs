@@ -7,6 +7,7 @@ use regrant_adapters::outbound::system::{SystemClock, system_now};
 use regrant_domain::ports::PortError;
 use regrant_domain::time::Timestamp;
 
+use super::Watch;
 use super::store::RemoteClock;
 use crate::settings::ClockCheck;
 
@@ -16,6 +17,7 @@ pub struct ClockFollower {
     store: RemoteClock,
     check: ClockCheck,
     last: Observed,
+    watch: Watch,
 }
 
 /// What the last look came to.
@@ -30,8 +32,9 @@ enum Observed {
 }
 
 impl ClockFollower {
-    pub(super) const fn new(clock: Arc<SystemClock>, store: RemoteClock, check: ClockCheck) -> Self {
-        Self { clock, store, check, last: Observed::Agrees }
+    pub(super) fn new(clock: Arc<SystemClock>, store: RemoteClock, check: ClockCheck, watch: Watch) -> Self {
+        watch.clock(clock.clone());
+        Self { clock, store, check, last: Observed::Agrees, watch }
     }
 
     /// How often to [look](Self::look).
@@ -43,6 +46,9 @@ impl ClockFollower {
     pub async fn look(&mut self) {
         let store = self.store.clone();
         self.last = look(&self.clock, self.check.warn_above, self.last, || async move { store.now().await }).await;
+        if self.last == Observed::Failed {
+            self.watch.clock_check_failed();
+        }
     }
 }
 

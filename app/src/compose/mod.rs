@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use regrant_adapters::inbound::http::{HttpOptions, Measured, Peer, admin_router, router};
+use regrant_adapters::inbound::http::{HttpOptions, Peer, admin_router, router};
 use regrant_adapters::outbound::events::{EachOf, LogEvents};
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, SigningKey};
-use regrant_adapters::outbound::metrics::Metrics;
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
 use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
@@ -28,6 +27,9 @@ use regrant_domain::usecases::{Policies, Ports, UseCases};
 use serde_json::Value;
 
 pub use clock::ClockFollower;
+pub use regrant_adapters::inbound::http::{TraceParent, Traces};
+pub use regrant_adapters::outbound::metrics::{STORE_SPANS, SweepRun};
+pub use watch::Watch;
 
 use crate::failure::Failure;
 use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Server, Settings, Store};
@@ -37,6 +39,7 @@ pub mod copy;
 pub mod keys;
 pub mod migrate;
 mod store;
+mod watch;
 
 /// What a composition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub struct App {
     /// What was made because it was missing, in words.
     pub made: Vec<String>,
     published_keys: PublishedKeys,
-    metrics: Arc<Metrics>,
+    watch: Watch,
     store: store::Open,
     follower: Option<ClockFollower>,
 }
@@ -74,8 +77,10 @@ pub struct App {
 pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure> {
     let mut made = Vec::new();
     let store = store::open(settings, purpose, &mut made).await?;
+    let watch = Watch::new();
     let clock = Arc::new(SystemClock::new());
-    let mut follower = store.remote_clock().map(|remote| ClockFollower::new(clock.clone(), remote, settings.clock));
+    let follow = |remote| ClockFollower::new(clock.clone(), remote, settings.clock, watch.clone());
+    let mut follower = store.remote_clock().map(follow);
     if let Some(follower) = &mut follower {
         // Before anything is decided.
         follower.look().await;
@@ -83,8 +88,9 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
     let (users, sessions) = store.portable();
     let keys = keys::present(settings, purpose, &store, &mut made).await;
     let policies = policies(settings);
-    let metrics = Arc::new(Metrics::default());
-    match keys.and_then(|keys| ports(settings, &store, keys, clock, metrics.clone())) {
+    watch.store(&store);
+    watch.keys(settings);
+    match keys.and_then(|keys| ports(settings, &store, keys, clock, &watch)) {
         Ok((ports, published_keys)) => Ok(App {
             use_cases: UseCases::new(&ports, &policies),
             sweep: Sweep::new(ports.clone(), retention(settings)),
@@ -93,7 +99,7 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
             explain: Explain::new(ports, &policies),
             made,
             published_keys,
-            metrics,
+            watch,
             store,
             follower,
         }),
@@ -105,21 +111,32 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
 }
 
 impl App {
-    /// The HTTP service.
-    pub fn router(&self, server: &Server) -> Router {
+    /// The HTTP service. `traces`: see [`HttpOptions::traces`].
+    pub fn router(&self, server: &Server, traces: Option<Traces>) -> Router {
+        router(self.use_cases.clone(), self.http_options(server, traces))
+    }
+
+    fn http_options(&self, server: &Server, traces: Option<Traces>) -> HttpOptions {
         let ids = OsIds::new();
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
         options.body_limit = server.body_limit;
         options.docs = server.docs;
         options.request_timeout = server.request_timeout;
         options.published_keys = self.published_keys.clone();
-        router(self.use_cases.clone(), options)
+        options.answered = self.watch.answers();
+        options.traces = traces;
+        options
     }
 
     /// For those who run the service.
-    pub fn admin_router(&self) -> Router {
-        let metrics = self.metrics.clone();
-        admin_router(Measured { content_type: Metrics::CONTENT_TYPE, text: Arc::new(move || metrics.text()) })
+    pub fn admin_router(&self, server: &Server) -> Router {
+        let options = self.http_options(server, None);
+        admin_router(self.watch.measured(), self.use_cases.ready.clone(), options.ready_timeout)
+    }
+
+    /// Where it is told what is measured beside the requests.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// What keeps the clock with the store's, where that is not this machine's; once.
@@ -147,7 +164,7 @@ fn ports(
     store: &store::Open,
     keys: keys::KeysInUse,
     clock: Arc<SystemClock>,
-    metrics: Arc<Metrics>,
+    watch: &Watch,
 ) -> Result<(Ports, PublishedKeys), Failure> {
     let randomness = Arc::new(OsRandomness);
     let threads = settings.hashing.threads.and_then(NonZeroUsize::new);
@@ -157,19 +174,22 @@ fn ports(
             .because(&error)
             .advise("set password.hash_threads to a smaller number")
     })?;
+    watch.passwords(&passwords.load());
+    let metrics = watch.metrics();
     let (users, sessions) = store.ports();
+    let history = store.history(!settings.history_retention().is_zero());
     let Formats { access_tokens, codec, published } = formats(settings, keys.signing, Arc::new(keys.ring));
     let ports = Ports {
-        users,
-        sessions,
+        users: metrics.watched_users(users),
+        sessions: metrics.watched_sessions(sessions),
         access_tokens,
         codec,
         passwords: Arc::new(passwords),
         clock,
         ids: Arc::new(OsIds::new()),
         randomness,
-        events: Arc::new(EachOf(vec![Arc::new(LogEvents), metrics])),
-        history: store.history(!settings.history_retention().is_zero()),
+        events: Arc::new(EachOf(vec![Arc::new(LogEvents), Arc::new(metrics.events())])),
+        history: metrics.watched_history(history),
         background: Arc::new(Tasks::default()),
     };
     Ok((ports, published))

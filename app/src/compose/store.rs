@@ -19,11 +19,11 @@ use crate::settings::{Ack, Database, Postgres, Redis, Url};
 /// A store that is open.
 pub(super) struct Open {
     /// Users, and sessions too unless they are in Redis.
-    database: OpenDatabase,
-    redis: Option<Arc<RedisStore>>,
+    pub(super) database: OpenDatabase,
+    pub(super) redis: Option<Arc<RedisStore>>,
 }
 
-enum OpenDatabase {
+pub(super) enum OpenDatabase {
     /// See [`Database::Memory`].
     Memory(Arc<MemoryStore>),
     /// See [`Database::Sqlite`].

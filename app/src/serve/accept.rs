@@ -35,11 +35,15 @@ pub(super) struct Door {
     pub(super) tls: Option<TlsAcceptor>,
 }
 
+/// Whose connections they are: for each one that is opened, what is to be kept as long as it is open.
+pub(super) type Counted<C> = Arc<dyn Fn() -> C + Send + Sync>;
+
 /// Accepts and serves until it is told to stop; then waits for the requests under way.
-pub(super) async fn run(
+pub(super) async fn run<C: Send + 'static>(
     Door { listener, tls }: Door,
     router: Router,
     server: Server,
+    counted: Counted<C>,
     mut stopped: watch::Receiver<bool>,
 ) -> Drained {
     let graceful = GracefulShutdown::new();
@@ -62,7 +66,7 @@ pub(super) async fn run(
             (Ok(slot), Ok(stream)) => {
                 let talk =
                     Talk { router: router.clone(), header_timeout: server.header_timeout, until: graceful.watcher() };
-                connections.spawn(hold(talk.with(stream, tls.clone(), stopped.clone()), slot));
+                connections.spawn(hold(talk.with(stream, tls.clone(), stopped.clone()), (slot, counted())));
             }
             (Ok(_), Err(error)) => refused(&error).await,
             // Nobody closes the semaphore.
@@ -126,12 +130,12 @@ impl Talk {
     }
 }
 
-async fn hold(connection: impl Future<Output = io::Result<()>>, slot: OwnedSemaphorePermit) {
+async fn hold<C>(connection: impl Future<Output = io::Result<()>>, held: (OwnedSemaphorePermit, C)) {
     if let Err(error) = connection.await {
         // Clients hang up, send nonsense, or wait too long: nothing that an operator could do something about.
         tracing::debug!(%error, "a connection ended");
     }
-    drop(slot);
+    drop(held);
 }
 
 /// A connection was not accepted: the client was gone already, or the process has no file descriptor left.

@@ -3,13 +3,14 @@
 //! Deliberately absent: routes, and adapters. What a request does is the router's affair; this is about sockets, signals
 //! and time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::compose::{self, App, Purpose};
+use crate::compose::{self, App, Purpose, Traces, Watch};
 use crate::failure::Failure;
 use crate::output;
 use crate::settings::Settings;
@@ -54,6 +55,14 @@ pub enum Drained {
 /// # Errors
 /// [`Failure`]: the address is taken, or the store or a key cannot be used. Nothing is left running.
 pub async fn start(settings: &Settings) -> Result<Running, Failure> {
+    start_traced(settings, None).await
+}
+
+/// The same, with requests as parts of traces (see [`telemetry`](crate::telemetry)).
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_traced(settings: &Settings, traces: Option<Traces>) -> Result<Running, Failure> {
     let server = &settings.server;
     // Before anything is made: a second start by mistake leaves no trace.
     let certificate = server.tls.as_ref().map(tls::Certificate::open).transpose()?;
@@ -67,9 +76,10 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     };
     let mut app = compose::open(settings, Purpose::Serve).await?;
     let (stop, stopped) = watch::channel(false);
+    let watch = app.watch();
     let mut beside = vec![tokio::spawn(notify::watchdog(stopped.clone()))];
     if let Some(every) = settings.sweep.every {
-        beside.push(tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped.clone())));
+        beside.push(tokio::spawn(sweeper::run(app.sweep.clone(), every, watch.clone(), stopped.clone())));
     }
     if let Some(follower) = app.take_clock_follower() {
         beside.push(tokio::spawn(clock::run(follower, stopped.clone())));
@@ -78,13 +88,15 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         beside.push(tokio::spawn(certificate.follow(stopped.clone())));
     }
     let admin = admin.map(|(listener, endpoint)| {
-        let serving = accept::run(Door { listener, tls: None }, app.admin_router(), server.clone(), stopped.clone());
+        let (door, router) = (Door { listener, tls: None }, app.admin_router(server));
+        let serving = accept::run(door, router, server.clone(), counted(&watch, "admin"), stopped.clone());
         beside.push(tokio::spawn(async {
             let _ = serving.await;
         }));
         endpoint
     });
-    let serving = accept::run(Door { listener, tls }, app.router(server), server.clone(), stopped);
+    let (door, router) = (Door { listener, tls }, app.router(server, traces));
+    let serving = accept::run(door, router, server.clone(), counted(&watch, "public"), stopped);
     let made = std::mem::take(&mut app.made);
     Ok(Running { endpoint, admin, made, stop, server: tokio::spawn(serving), beside, app })
 }
@@ -122,9 +134,9 @@ impl Running {
 ///
 /// # Errors
 /// As [`start`]; also when requests had to be cut off, or a second signal came.
-pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
+pub async fn run(settings: &Settings, quiet: bool, traces: Option<Traces>) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let running = start(settings).await?;
+    let running = start_traced(settings, traces).await?;
     for made in running.made() {
         output::line(format_args!("Made {made}."));
     }
@@ -147,6 +159,11 @@ pub async fn run(settings: &Settings, quiet: bool) -> Result<(), Failure> {
         },
         name = signals.next() => Err(Failure::new(format!("stopped at once: {name} came a second time"))),
     }
+}
+
+fn counted(watch: &Watch, listener: &'static str) -> accept::Counted<impl Send + 'static> {
+    let watch = watch.clone();
+    Arc::new(move || watch.connection(listener))
 }
 
 /// What tells the process to stop.

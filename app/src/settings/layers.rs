@@ -287,6 +287,7 @@ fn text_as(like: &ValueKind, text: &str) -> ValueKind {
     match like {
         ValueKind::Boolean(_) => text.parse().map(ValueKind::Boolean).ok(),
         ValueKind::I64(_) => text.parse().map(ValueKind::I64).ok(),
+        ValueKind::Float(_) => text.parse().map(ValueKind::Float).ok(),
         // With commas between, as lists are written in variables.
         ValueKind::Array(_) => {
             let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());

@@ -49,6 +49,8 @@ pub struct Settings {
     pub sweep: Sweep,
     /// What is logged, and how.
     pub log: Log,
+    /// Where traces go; `None`: nowhere.
+    pub otlp: Option<Otlp>,
 }
 
 /// `[server]`
@@ -192,6 +194,15 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Otlp {
+    /// The collector's address for traces.
+    pub traces_url: String,
+    /// The share of traces that are sent, of those that no caller decided on; from 0 to 1.
+    pub sampling: f64,
 }
 
 /// A configuration that was read and checked.

@@ -14,7 +14,7 @@ use regrant_domain::usecases::register::TakenEmail;
 use super::read_store;
 use super::reader::Reader;
 use super::{
-    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Listen, Log, LogFormat, RefreshFormat, Server,
+    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Listen, Log, LogFormat, Otlp, RefreshFormat, Server,
     Settings, Sweep, Tls,
 };
 
@@ -53,6 +53,7 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
     let keys = keys(r, &data_dir, access_token.format);
     let sweep = sweep(r);
     let log = log(r);
+    let otlp = otlp(r);
     Some(Settings {
         server: server?,
         data_dir,
@@ -65,6 +66,7 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
         keys,
         sweep,
         log,
+        otlp,
     })
 }
 
@@ -251,5 +253,27 @@ fn log(r: &mut Reader<'_>) -> Log {
     Log {
         level: r.choice("log.level", &levels, Level::INFO),
         format: r.choice("log.format", &formats, LogFormat::Human),
+    }
+}
+
+fn otlp(r: &mut Reader<'_>) -> Option<Otlp> {
+    let accepted = "the address of an OTLP collector, such as \"http://127.0.0.1:4318\", or \"\"";
+    let traces_url = r.parsed("telemetry.otlp_endpoint", traces_url, accepted);
+    let sampling = r.ratio("telemetry.otlp_sampling");
+    Some(Otlp { traces_url: traces_url??, sampling })
+}
+
+/// Where traces go below a collector's address (OTLP 1.0, "OTLP/HTTP Request"); `None`: there is no collector.
+fn traces_url(text: &str) -> Result<Option<String>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: hyper::Uri = text.parse().map_err(|_| "it is no address")?;
+    match (address.scheme_str(), address.authority()) {
+        (Some("http"), Some(place)) if place.as_str().contains('@') => Err("it names a user"),
+        (Some("http"), Some(_)) if address.query().is_some() => Err("it has a question mark"),
+        (Some("http"), Some(_)) => Ok(Some(format!("{}/v1/traces", text.trim_end_matches('/')))),
+        (Some("https"), _) => Err("TLS is for an agent beside the service to speak"),
+        _ => Err("it does not begin with http://"),
     }
 }

@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::layers::BUILT_IN_NAME;
 
 /// Keys whose values may hold a password: never part of a message.
-pub(super) const SECRET_KEYS: [&str; 2] = ["store.url", "users.url"];
+pub(super) const SECRET_KEYS: [&str; 3] = ["store.url", "users.url", "telemetry.otlp_endpoint"];
 
 /// See the module.
 #[derive(Debug)]
@@ -102,6 +102,23 @@ impl<'a> Reader<'a> {
             self.fault(key, format!("{number} is out of range"), format!("expected {accepted}"));
             *range.start()
         })
+    }
+
+    /// A share: from 0 to 1.
+    pub(super) fn ratio(&mut self, key: &'static str) -> f64 {
+        let accepted = "a number from 0 to 1, such as 0.05";
+        let ratio = match self.kind(key) {
+            Some(ValueKind::Float(number)) => *number,
+            // Only these two are in range.
+            Some(ValueKind::I64(number @ (0 | 1))) => return if *number == 0 { 0.0 } else { 1.0 },
+            Some(ValueKind::I64(_)) => f64::NAN,
+            other => return self.type_fault(key, other, accepted),
+        };
+        if (0.0..=1.0).contains(&ratio) {
+            return ratio;
+        }
+        self.fault(key, "it is out of range", format!("expected {accepted}"));
+        0.0
     }
 
     pub(super) fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Duration {

@@ -54,6 +54,7 @@ fn literal(key: &str, value: &Value) -> String {
             let values = values.iter().map(|value| toml::Value::String(value.to_string()));
             toml::Value::Array(values.collect()).to_string()
         }
+        ValueKind::Float(number) => toml::Value::Float(*number).to_string(),
         other => other.to_string(),
     }
 }

@@ -3,50 +3,129 @@
 //!
 //! Deliberately absent from the log: the query, headers, bodies, and paths that no route has. They may hold secrets.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::problem::Problem;
-use super::{App, HttpOptions};
+use super::trace::TraceParent;
+use super::{App, HttpOptions, Peer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// An answer, for those who measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// The template of the route, or `unmatched`.
+    pub route: &'a str,
+    /// One of a few, or `other`.
+    pub method: &'static str,
+    /// Its status.
+    pub status: u16,
+    /// From the head of the request to the answer.
+    pub took: Duration,
+}
 
 /// Names the request, opens its span, and finishes the answer: the bodies of problems, `X-Request-Id`,
 /// `Cache-Control: no-store`.
 pub(super) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
-    let id = request_id(request.headers(), app.options());
-    let span = span(&request, &id);
+    let options = app.options();
+    let id = request_id(request.headers(), options);
+    let asked = Asked::of(&request);
+    let span = span(&asked, &id, options);
     // Measures; decides nothing. The `Clock` port follows the store's clock and may step.
     let started = Instant::now();
     let response = next.run(request).instrument(span.clone()).await;
     let code = response.extensions().get::<Problem>().map(Problem::code);
     let response = finish(response, &id);
-    span.in_scope(|| tell(response.status(), code, started));
+    let (status, took) = (response.status(), started.elapsed());
+    span.in_scope(|| tell(&asked, status, code, took));
+    if options.traces.is_some() {
+        span.record("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+    let Asked { method, route, .. } = &asked;
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    (options.answered)(&Answered { route, method, status: status.as_u16(), took });
     response
 }
 
-fn span(request: &Request, id: &str) -> Span {
-    let path = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-    let method = match *request.method() {
-        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::OPTIONS | Method::PATCH => {
-            request.method().as_str()
-        }
-        _ => "-",
-    };
-    tracing::info_span!("request", request_id = %id, method, path)
+/// What is known of a request before anything is done.
+struct Asked {
+    method: &'static str,
+    route: Option<MatchedPath>,
+    client: Option<IpAddr>,
+    parent: Option<TraceParent>,
 }
 
-fn tell(status: StatusCode, code: Option<&str>, started: Instant) {
-    let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let status_code = status.as_u16();
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: known_method(request.method()),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            client: request.extensions().get::<Peer>().map(|Peer(ip)| ip.to_canonical()),
+            parent: TraceParent::of(request.headers()),
+        }
+    }
+}
+
+/// A client may call its method anything.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}
+
+fn span(asked: &Asked, id: &str, options: &HttpOptions) -> Span {
+    let Asked { method, route, parent, .. } = asked;
+    let path = route.as_ref().map_or("-", MatchedPath::as_str);
+    let span = tracing::info_span!(
+        "request", request_id = %id, method, path, trace_id = Empty, otel.kind = Empty,
+        otel.name = Empty, http.response.status_code = Empty, otel.status_code = Empty
+    );
+    match &options.traces {
+        Some(traces) => {
+            // Before it is part of a trace: then it has its kind.
+            span.record("otel.kind", "server");
+            span.record("otel.name", format!("{method} {path}"));
+            span.record("trace_id", traces(&span, *parent));
+        }
+        None => {
+            if let Some(parent) = parent {
+                span.record("trace_id", parent.trace_id());
+            }
+        }
+    }
+    span
+}
+
+/// One line for each request. Those that only ask whether the service is well, and are told that it is, are for debugging.
+fn tell(asked: &Asked, status: StatusCode, code: Option<&str>, took: Duration) {
+    let latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (status_code, client) = (status.as_u16(), asked.client.map(tracing::field::display));
+    let probes = asked.route.as_ref().is_some_and(|route| matches!(route.as_str(), "/healthz" | "/readyz"));
     if status.is_server_error() {
-        tracing::warn!(status = status_code, latency_ms, code, "answered");
+        tracing::warn!(status = status_code, latency_ms, code, client, "answered");
+    } else if probes {
+        tracing::debug!(status = status_code, latency_ms, code, client, "answered");
     } else {
-        tracing::info!(status = status_code, latency_ms, code, "answered");
+        tracing::info!(status = status_code, latency_ms, code, client, "answered");
     }
 }
 

@@ -16,6 +16,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
 use regrant_domain::usecases::UseCases;
 use serde_json::Value;
+use tracing::Span;
 
 mod admin;
 mod around;
@@ -29,11 +30,14 @@ mod problem;
 mod query;
 mod sessions;
 mod tokens;
+mod trace;
 mod users;
 mod wire;
 
-pub use admin::{Measured, admin_router};
+pub use admin::{Measured, Text, admin_router};
+pub use around::Answered;
 pub use openapi::document;
+pub use trace::TraceParent;
 
 /// The address that a request came from. The server loop puts it into the request's extensions; without it, sessions
 /// have no address.
@@ -57,7 +61,15 @@ pub struct HttpOptions {
     /// The keys that anybody may check access tokens with, each as a JWK (RFC 7517 §4), as they are now; none where
     /// nobody else can check them.
     pub published_keys: Arc<dyn Fn() -> Vec<Value> + Send + Sync>,
+    /// Is told of every answer.
+    pub answered: Arc<dyn Fn(&Answered<'_>) + Send + Sync>,
+    /// Makes a request's span part of the trace that its caller named, or of a new one, and says which; `None` where
+    /// traces go nowhere, and the caller's is named in the log only.
+    pub traces: Option<Traces>,
 }
+
+/// See [`HttpOptions::traces`].
+pub type Traces = Arc<dyn Fn(&Span, Option<TraceParent>) -> String + Send + Sync>;
 
 impl HttpOptions {
     /// 64 KiB, 30 s, 2 s, with documentation, no keys.
@@ -69,6 +81,8 @@ impl HttpOptions {
             request_ids,
             docs: true,
             published_keys: Arc::new(Vec::new),
+            answered: Arc::new(|_| {}),
+            traces: None,
         }
     }
 }

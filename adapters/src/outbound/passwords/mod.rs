@@ -15,6 +15,7 @@ mod hasher_test;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,7 +38,48 @@ type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 /// and replaced by a better one when their password comes by.
 pub struct Argon2Passwords {
     queue: SyncSender<Job>,
+    load: Arc<Load>,
     randomness: Arc<dyn Randomness>,
+}
+
+/// What the threads have to do, for those who watch.
+#[derive(Debug, Default)]
+pub struct Load {
+    waiting: AtomicUsize,
+    running: AtomicUsize,
+    refused: AtomicU64,
+}
+
+impl Load {
+    /// How many wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many are at work.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// How many were told that too many are waiting, ever.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn refuse(&self) -> PortError {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        PortError::unavailable(WHAT, "too many are waiting")
+    }
 }
 
 impl Argon2Passwords {
@@ -53,7 +95,12 @@ impl Argon2Passwords {
             let jobs = Arc::clone(&jobs);
             std::thread::Builder::new().name(format!("password-{number}")).spawn(move || work(&jobs))?;
         }
-        Ok(Self { queue, randomness })
+        Ok(Self { queue, load: Arc::default(), randomness })
+    }
+
+    /// What its threads have to do, now and later.
+    pub fn load(&self) -> Arc<Load> {
+        self.load.clone()
     }
 
     /// Runs it on one of the threads. If the caller has gone away by then, it is skipped.
@@ -62,13 +109,20 @@ impl Argon2Passwords {
         task: impl FnOnce(&mut Hasher) -> Result<T, PortError> + Send + 'static,
     ) -> Result<T, PortError> {
         let (answer, result) = oneshot::channel();
+        let load = self.load.clone();
         let job: Job = Box::new(move |hasher| {
-            if !answer.is_closed() {
+            load.begin();
+            // If the caller has gone away, nobody waits for it.
+            let outcome = (!answer.is_closed()).then(|| guarded(hasher, task));
+            // Before the answer, so that whoever has it does not find it at work.
+            load.end();
+            if let Some(outcome) = outcome {
                 // Nobody to tell is no fault.
-                let _ = answer.send(guarded(hasher, task));
+                let _ = answer.send(outcome);
             }
         });
-        self.queue.try_send(job).map_err(|_| PortError::unavailable(WHAT, "too many are waiting"))?;
+        self.load.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(job).map_err(|_| self.load.refuse())?;
         result.await.map_err(|_| PortError::unavailable(WHAT, "it is shutting down"))?
     }
 }
@@ -229,8 +283,11 @@ mod tests {
             })
             .collect();
         tokio::task::yield_now().await;
+        let load = passwords.load();
+        assert_eq!((load.running(), load.waiting(), load.refused()), (2, 3, 0));
         assert!(is_full(&passwords.verify(password("x"), None).await));
         assert!(is_full(&passwords.hash(password("x")).await));
+        assert_eq!((load.running(), load.waiting(), load.refused()), (2, 3, 2));
         drop(kept_back);
         for task in held {
             assert!(task.await.expect("no panic").is_ok());
@@ -239,6 +296,7 @@ mod tests {
             assert!(matches!(task.await.expect("no panic"), Ok(Verdict::Differs)));
         }
         assert!(passwords.hash(password("x")).await.is_ok());
+        assert_eq!((load.running(), load.waiting(), load.refused()), (0, 0, 2));
     }
 
     #[tokio::test]

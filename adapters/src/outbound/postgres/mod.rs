@@ -31,6 +31,7 @@ use errors::WHAT;
 use schema::SchemaError;
 use work::{Core, Statement};
 
+use super::sql::Connections;
 use super::together::Together;
 
 /// How to reach the database.
@@ -190,6 +191,16 @@ impl PostgresStore {
         const SQL: &str = "SELECT NOT EXISTS (SELECT FROM users) AND NOT EXISTS (SELECT FROM sessions) \
                            AND NOT EXISTS (SELECT FROM refresh_tokens)";
         rows::only(&self.run(Statement::read(SQL)).await?)
+    }
+
+    /// Its connections, for those who watch.
+    pub fn connections(&self) -> Connections {
+        Connections::of(&self.core.pool)
+    }
+
+    /// How many rotations wait to be taken into a batch.
+    pub fn waiting(&self) -> usize {
+        self.rotations.waiting()
     }
 
     /// Closes the connections, after the work under way. What is asked afterwards is answered with

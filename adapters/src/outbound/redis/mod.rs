@@ -105,6 +105,11 @@ impl RedisStore {
         self.inner.is_empty().await
     }
 
+    /// How many writes wait to be taken into a batch; `None` where they are not gathered.
+    pub fn waiting(&self) -> Option<usize> {
+        self.inner.waiting()
+    }
+
     /// Lets go of all connections when what is under way is done. From then on, everything is unavailable.
     pub fn close(&self) {
         self.inner.close();

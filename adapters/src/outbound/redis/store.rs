@@ -79,6 +79,10 @@ impl Inner {
         links.clone().ok_or_else(|| PortError::unavailable(WHAT, "it was closed"))
     }
 
+    pub(super) fn waiting(&self) -> Option<usize> {
+        self.together.as_ref().map(Together::waiting)
+    }
+
     pub(super) fn close(&self) {
         *self.links.write().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -24,6 +24,8 @@ pub use file::options;
 pub use sessions::ROTATE;
 use writer::Writer;
 
+use crate::outbound::sql::Connections;
+
 /// Connections that read at once; further readers wait for one.
 const READERS: u32 = 4;
 /// How long a reader waits for a connection before it says that the store is overloaded.
@@ -65,6 +67,16 @@ impl SqliteStore {
     pub async fn is_empty(&self) -> Result<bool, PortError> {
         let sql = "SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM sessions)";
         Ok(sqlx::query_scalar(sql).fetch_one(&self.readers).await.map_err(Fault::from)?)
+    }
+
+    /// Its connections that read, for those who watch.
+    pub fn connections(&self) -> Connections {
+        Connections::of(&self.readers)
+    }
+
+    /// How many writes wait to be taken into a commit.
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
     }
 
     /// Does what was handed over before, brings the log into the database file, and closes it, for all handles. What is

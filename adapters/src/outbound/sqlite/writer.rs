@@ -62,6 +62,11 @@ impl Writer {
         answer.await.map_err(|_| Fault::Closed)?.map_err(PortError::from)
     }
 
+    /// How much work waits to be taken into a commit.
+    pub(super) fn waiting(&self) -> usize {
+        self.messages.max_capacity() - self.messages.capacity()
+    }
+
     /// Does what was handed over before, closes the connection, and refuses everything from then on.
     pub(super) async fn close(&self) {
         let (reply, closed) = oneshot::channel();

@@ -1,26 +1,19 @@
-//! What happened, counted, in the text format of Prometheus (`OpenMetrics`).
-//!
-//! Deliberately absent: labels without a bound. A reason is one of a fixed list; users, sessions and addresses are never
-//! labels. Every series is there from the start, at zero, so that a rate over it is right from the first event.
+//! What the domain tells, counted.
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use regrant_domain::history::Origin;
 use regrant_domain::ports::{Event, Events};
 use regrant_domain::reason::{EndReason, Refusal};
 
-type Label = [(&'static str, &'static str); 1];
-type Counters = Family<Label, Counter>;
+use super::Counters;
 
 /// What a refresh of an authentic token can come to, but for a refusal.
 const OUTCOMES: [&str; 5] = ["rotated", "replayed", "reissued", "healed", "refused"];
 
-/// Counts what it is told.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
+/// Counts events. Clones count together.
+#[derive(Debug, Clone)]
+pub struct EventCounters {
     users_registered: Counter,
     users_deleted: Counter,
     passwords_changed: Counter,
@@ -31,10 +24,9 @@ pub struct Metrics {
     history_lost: Counter,
 }
 
-impl Default for Metrics {
+impl EventCounters {
     /// All at zero.
-    fn default() -> Self {
-        let mut registry = Registry::with_prefix("regrant");
+    pub(super) fn new(registry: &mut Registry) -> Self {
         let mut one = |name, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -76,21 +68,7 @@ impl Default for Metrics {
                 "reason",
                 &mut EndReason::ALL.into_iter().map(EndReason::code),
             ),
-            registry,
         }
-    }
-}
-
-impl Metrics {
-    /// The content type of [`Metrics::text`].
-    pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-    /// Everything, as it is now.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = encode(&mut text, &self.registry);
-        text
     }
 
     fn refresh(&self, outcome: &'static str) {
@@ -98,7 +76,7 @@ impl Metrics {
     }
 }
 
-impl Events for Metrics {
+impl Events for EventCounters {
     fn record(&self, event: Event, _: &Origin) {
         match event {
             Event::UserRegistered { .. } => drop(self.users_registered.inc()),
@@ -117,50 +95,5 @@ impl Events for Metrics {
             Event::UserDeleted { .. } => drop(self.users_deleted.inc()),
             Event::HistoryLost { .. } => drop(self.history_lost.inc()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use regrant_domain::ids::SessionId;
-
-    use super::*;
-
-    const NOWHERE: Origin = Origin { ip: None, user_agent: None };
-
-    fn value(metrics: &Metrics, series: &str) -> Option<u64> {
-        let text = metrics.text();
-        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-    }
-
-    #[test]
-    fn every_reason_is_a_series_of_its_own_and_is_there_from_the_start() {
-        let metrics = Metrics::default();
-        for why in Refusal::all() {
-            let series = format!("regrant_refresh_refusals_total{{reason=\"{}\"}}", why.code());
-            assert_eq!(value(&metrics, &series), Some(0), "{series}");
-            metrics.record(Event::Refused { session: None, why }, &NOWHERE);
-            assert_eq!(value(&metrics, &series), Some(1), "{series}");
-        }
-        for reason in EndReason::ALL {
-            let series = format!("regrant_sessions_ended_total{{reason=\"{}\"}}", reason.code());
-            assert_eq!(value(&metrics, &series), Some(0), "{series}");
-            metrics.record(Event::Ended { session: SessionId::from_bytes([1; 16]), reason }, &NOWHERE);
-            assert_eq!(value(&metrics, &series), Some(1), "{series}");
-        }
-        let refused = u64::try_from(Refusal::all().count()).expect("few");
-        assert_eq!(value(&metrics, "regrant_refreshes_total{outcome=\"refused\"}"), Some(refused));
-    }
-
-    #[test]
-    fn nothing_that_grows_is_a_label() {
-        let metrics = Metrics::default();
-        let before = metrics.text().lines().count();
-        for n in 0..100 {
-            let session = SessionId::from_bytes([n; 16]);
-            let from = Origin { ip: Some(format!("192.0.2.{n}")), user_agent: Some(format!("agent {n}")) };
-            metrics.record(Event::Ended { session, reason: EndReason::SignedOut }, &from);
-        }
-        assert_eq!(metrics.text().lines().count(), before);
     }
 }

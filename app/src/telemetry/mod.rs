@@ -1,4 +1,4 @@
-//! What is logged, and how: to standard error, as lines of text or of JSON.
+//! What is logged, and how: to standard error, as lines of text or of JSON; and where traces go, if anywhere.
 //!
 //! Deliberately absent: a way to make the libraries talk. At `debug` or `trace`, an HTTP library prints the headers it
 //! reads, tokens included, and a database library the values it binds. So the level of the settings is for Regrant's own
@@ -8,39 +8,55 @@
 use std::io::IsTerminal as _;
 
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
-use crate::settings::{Log, LogFormat};
+use crate::compose::STORE_SPANS;
+use crate::failure::Failure;
+use crate::settings::{Log, LogFormat, Otlp};
+
+mod collector;
+mod otlp;
+
+pub use otlp::Exporting;
 
 /// Regrant's packages begin so, and so do their targets.
 const OWN: &str = "regrant";
 
-/// Sets the log up for the process. A second call does nothing.
-pub fn start(log: Log) {
-    let filter = filter(log.level);
-    let layer = fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry();
-    let done = match log.format {
-        LogFormat::Human => {
-            registry.with(layer.with_ansi(std::io::stderr().is_terminal()).with_filter(filter)).try_init()
-        }
-        LogFormat::Json => registry.with(layer.json().flatten_event(true).with_filter(filter)).try_init(),
-    };
+/// Sets the log up for the process, and what takes traces to a collector. A second call does nothing.
+///
+/// # Errors
+/// [`Failure`]: the collector's address cannot be used.
+pub fn start(log: Log, otlp: Option<&Otlp>) -> Result<Option<Exporting>, Failure> {
+    let exporting = otlp.map(Exporting::start).transpose()?;
+    let mut layers = vec![written(log)];
+    layers.extend(exporting.as_ref().map(Exporting::layer));
     // The only cause is that the process has a log already.
-    drop(done);
+    drop(tracing_subscriber::registry().with(layers).try_init());
     std::panic::set_hook(Box::new(|panic| {
         // Where, and not what: the text of a panic may hold the value that was at hand.
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
         tracing::error!(target: "regrant::panic", place, "this is a bug in Regrant; please report it");
     }));
+    Ok(exporting)
 }
 
-/// `level` for Regrant; for everything else the same, but at most `warn`.
+fn written(log: Log) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let filter = filter(log.level);
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Human => layer.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+    }
+}
+
+/// `level` for Regrant; for everything else the same, but at most `warn`. Spans of stores are for traces only.
 fn filter(level: Level) -> Targets {
-    Targets::new().with_default(level.min(Level::WARN)).with_target(OWN, level)
+    let spans = (STORE_SPANS, LevelFilter::OFF);
+    Targets::new().with_default(level.min(Level::WARN)).with_target(OWN, level).with_targets([spans])
 }
 
 #[cfg(test)]
@@ -60,6 +76,7 @@ mod tests {
                 }
             }
         }
+        assert!(!filter(Level::TRACE).would_enable(STORE_SPANS, &Level::ERROR));
         assert!(filter(Level::TRACE).would_enable("sqlx", &Level::WARN));
         assert!(!filter(Level::ERROR).would_enable("sqlx", &Level::WARN));
     }

@@ -109,6 +109,12 @@ pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(open)
 }
 
+/// When a file was last written, in milliseconds since 1970; `None` where that is not known.
+pub fn written_at(path: &Path) -> Option<i64> {
+    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+    i64::try_from(modified.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()
+}
+
 fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -176,6 +182,8 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         }
         assert!(!is_open_to_others(&path).expect("there"));
+        assert!(written_at(&path).expect("it was written") > 1_700_000_000_000);
+        assert_eq!(written_at(&dir.path().join("none")), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod commands;
 mod copy;
 mod explain;
 mod import;
+mod keys;
 mod progress;
 mod session;
 mod shown;
@@ -81,9 +82,9 @@ enum Command {
     /// place after the copy can go on at the new one.
     #[command(after_help = copy::EXAMPLES)]
     Copy(Copy),
-    /// Make key files
+    /// Make keys, let new ones take over, list them, remove those that are retired
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(keys::Keys),
     /// Forget sessions that have been over for longer than sweep.retention, and history older than history.retention
     ///
     /// A server does so by itself every sweep.every; this is for sweep.every = "0s", or for now.
@@ -120,12 +121,6 @@ enum Config {
     Check,
     /// Print the merged configuration as TOML, passwords hidden; a file for --config
     Show,
-}
-
-#[derive(Debug, Subcommand)]
-enum Keys {
-    /// Make the signing key and the token key, where they are missing; never overwrites one
-    Init,
 }
 
 #[derive(Debug, Args)]

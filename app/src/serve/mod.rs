@@ -19,6 +19,7 @@ use crate::settings::Settings;
 mod accept;
 mod clock;
 mod greeting;
+mod keys;
 mod sweeper;
 
 pub use greeting::curl_lines;
@@ -30,7 +31,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     server: JoinHandle<Drained>,
     admin: Option<SocketAddr>,
-    /// What runs beside the requests: the sweeper, and what follows the store's clock.
+    /// What runs beside the requests: the sweeper, and what follows the store's clock and the key folder.
     beside: Vec<JoinHandle<()>>,
     app: App,
 }
@@ -55,6 +56,8 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
         Some(addr) => Some(listen(addr, "server.admin_listen").await?),
         None => None,
     };
+    // Before anything that takes time: until this is listened for, it ends the process.
+    let hangup = listen_for(SignalKind::hangup())?;
     let mut app = compose::open(settings, Purpose::Serve).await?;
     let (stop, stopped) = watch::channel(false);
     let router = app.router(&settings.server);
@@ -68,8 +71,9 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
             let _ = accept::run(listener, router, server, stopped).await;
         })
     });
-    let following = app.take_clock_follower().map(|follower| tokio::spawn(clock::run(follower, stopped)));
-    let beside = [sweeping, administering, following].into_iter().flatten().collect();
+    let following = app.take_clock_follower().map(|follower| tokio::spawn(clock::run(follower, stopped.clone())));
+    let looking = app.take_key_follower().map(|follower| tokio::spawn(keys::run(follower, hangup, stopped)));
+    let beside = [sweeping, administering, following, looking].into_iter().flatten().collect();
     Ok(Running { addr, admin: admin_addr, made: std::mem::take(&mut app.made), stop, server, beside, app })
 }
 
@@ -157,9 +161,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::new("signals cannot be listened for").because(&error));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self { terminate: listen_for(SignalKind::terminate())?, interrupt: listen_for(SignalKind::interrupt())? })
     }
 
     /// The name of the next one.
@@ -169,6 +171,10 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new("signals cannot be listened for").because(&error))
 }
 
 /// Waits until `stopped` says so, or until whoever could say so is gone.

@@ -53,10 +53,12 @@ pub struct HttpOptions {
     /// The keys that anybody may check access tokens with, each as a JWK (RFC 7517 §4), as they are now; none where
     /// nobody else can check them.
     pub published_keys: Arc<dyn Fn() -> Vec<Value> + Send + Sync>,
+    /// For how long they may be kept without asking again, in whole seconds.
+    pub published_max_age: Duration,
 }
 
 impl HttpOptions {
-    /// 64 KiB, 30 s, 2 s, no keys.
+    /// 64 KiB, 30 s, 2 s, no keys, 5 min.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             body_limit: 64 * 1024,
@@ -64,6 +66,7 @@ impl HttpOptions {
             ready_timeout: Duration::from_secs(2),
             request_ids,
             published_keys: Arc::new(Vec::new),
+            published_max_age: Duration::from_mins(5),
         }
     }
 }

@@ -124,10 +124,12 @@ pub enum InvalidManifest {
     FileTwice(String),
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn write<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(at)
 }
 
+#[expect(clippy::ref_option, reason = "serde hands over a reference")]
 fn write_some<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => to.collect_str(at),

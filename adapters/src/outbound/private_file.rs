@@ -221,13 +221,13 @@ mod tests {
     fn a_file_that_is_replaced_is_one_or_the_other_whoever_reads_it_meanwhile() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("keys.json");
-        replace(&path, &[b'0'; 20_000]).expect("written");
+        replace(&path, &[b'0'; 10_000]).expect("written");
         std::thread::scope(|scope| {
             let path = &path;
-            scope.spawn(move || (1..=9_u8).for_each(|i| replace(path, &[b'0' + i; 20_000]).expect("written")));
+            scope.spawn(move || (1..=9_u8).for_each(|i| replace(path, &[b'0' + i; 10_000]).expect("written")));
             loop {
                 let text = read(path).expect("always there");
-                assert_eq!(text.len(), 20_000);
+                assert_eq!(text.len(), 10_000);
                 assert!(text.bytes().all(|byte| byte == text.as_bytes()[0]));
                 if text.starts_with('9') {
                     break;

@@ -25,7 +25,7 @@ Running services look at the folder every keys.check_every, and at once on SIGHU
 pub(super) enum Keys {
     /// Make the signing key and the token key, where they are missing; never overwrites one
     Init,
-    /// Make a key that takes over from the one in use: published first, and used after keys.publish_before
+    /// Make a key that takes over from the one in use: published first, used when all know it [key: `keys.publish_before`]
     ///
     /// While one is to take over, another is not made. What the old key made is accepted until it has expired.
     #[command(after_help = EXAMPLES)]

@@ -72,7 +72,7 @@ pub struct App {
     metrics: Arc<Metrics>,
     store: store::Open,
     follower: Option<ClockFollower>,
-    key_follower: Option<KeyFollower>,
+    key_follower: Option<Box<KeyFollower>>,
 }
 
 /// Opens the store, reads the keys, and puts everything together.
@@ -96,7 +96,8 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
         let first = (folder, keys.standing.clone());
         let formats = Arc::new(FormatsInUse::new(settings, keys));
         let ports = ports(settings, &store, &formats, clock.clone(), metrics.clone())?;
-        Ok((ports, formats.clone(), KeyFollower::new(settings, clock, formats, first)))
+        let follower = Box::new(KeyFollower::new(settings, clock, formats.clone(), first));
+        Ok((ports, formats, follower))
     });
     match composed {
         Ok((ports, formats, key_follower)) => Ok(App {
@@ -163,7 +164,7 @@ impl App {
     }
 
     /// What keeps the keys with the key folder; once.
-    pub const fn take_key_follower(&mut self) -> Option<KeyFollower> {
+    pub const fn take_key_follower(&mut self) -> Option<Box<KeyFollower>> {
         self.key_follower.take()
     }
 

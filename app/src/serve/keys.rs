@@ -7,7 +7,7 @@ use super::stop_asked;
 use crate::compose::KeyFollower;
 
 /// Looks at it again and again, and at once on SIGHUP, until it is told to stop. The first look was at the start.
-pub(super) async fn run(mut follower: KeyFollower, mut hangup: Signal, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn run(mut follower: Box<KeyFollower>, mut hangup: Signal, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = stop_asked(&mut stopped) => return,

@@ -115,7 +115,7 @@ enum Private {
     Es256(EcdsaKeyPair),
     EdDsa(Ed25519KeyPair),
     Rs256(rsa::KeyPair),
-    Hs256(hmac::Key),
+    Hs256(Box<hmac::Key>),
 }
 
 impl SigningKey {
@@ -237,7 +237,7 @@ impl SigningKey {
         let kid = URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..16]);
         let key = DecodingKey::from_secret(&secret);
         let public = VerifyingKey { algorithm: Algorithm::Hs256, kid, key, jwk: None };
-        Ok(Self { private: Private::Hs256(hmac::Key::new(hmac::HMAC_SHA256, &secret)), public })
+        Ok(Self { private: Private::Hs256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret))), public })
     }
 }
 

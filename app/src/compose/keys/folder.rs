@@ -128,6 +128,12 @@ impl Folder {
         }
     }
 
+    /// The files that were read.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let read = self.signing.iter().chain(&self.token).filter(|listed| listed.text.is_some());
+        read.map(|listed| listed.path.as_path())
+    }
+
     const fn of_mut(&mut self, kind: Kind) -> &mut Vec<Listed> {
         match kind {
             Kind::Signing => &mut self.signing,
@@ -205,7 +211,8 @@ fn listed(
 
 impl Listed {
     fn text(&self, wanted: &Wanted<'_>) -> Result<&str, Failure> {
-        let lost = || Failure::new(format!("{} {} was retired when it was last read", wanted.what, self.path.display()));
+        let lost =
+            || Failure::new(format!("{} {} was retired when it was last read", wanted.what, self.path.display()));
         self.text.as_ref().map(|text| text.as_str()).ok_or_else(lost)
     }
 
@@ -302,7 +309,9 @@ impl Wanted<'_> {
         Ok(Entry {
             file: file.to_owned(),
             id: String::new(),
-            algorithm: algorithm.filter(|_| self.kind == Kind::Signing).map(|one| super::library(one).name().to_owned()),
+            algorithm: algorithm
+                .filter(|_| self.kind == Kind::Signing)
+                .map(|one| super::library(one).name().to_owned()),
             created_at,
             signs_from: created_at,
             revoked_at: None,
@@ -331,5 +340,4 @@ impl Wanted<'_> {
         }
         Err(self.missing(false))
     }
-
 }

@@ -8,14 +8,14 @@ use regrant_domain::key_stage::Stage;
 use regrant_domain::ports::Clock as _;
 
 use super::folder::{Folder, InStage, KeysInUse};
-use super::{Kind, algorithm};
+use super::{Kind, algorithm, warn_of_open_files};
 use crate::compose::FormatsInUse;
 use crate::failure::Failure;
 use crate::settings::Settings;
 
 /// Keeps the token formats of a composition with the key folder.
 pub struct KeyFollower {
-    settings: Settings,
+    settings: Arc<Settings>,
     clock: Arc<SystemClock>,
     formats: Arc<FormatsInUse>,
     /// What was last read well: time goes on for it when the folder is away.
@@ -32,13 +32,13 @@ impl KeyFollower {
         first: (Folder, Vec<InStage>),
     ) -> Self {
         let (last, standing) = first;
-        let follower = Self { settings: settings.clone(), clock, formats, last, standing, trouble: None };
+        let follower = Self { settings: Arc::new(settings.clone()), clock, formats, last, standing, trouble: None };
         follower.warn_of_another_algorithm();
         follower
     }
 
     /// How often to [look](Self::look).
-    pub const fn every(&self) -> Duration {
+    pub fn every(&self) -> Duration {
         self.settings.keys.check_every
     }
 
@@ -46,10 +46,14 @@ impl KeyFollower {
     /// it begins, not each time.
     pub async fn look(&mut self) {
         let now = self.clock.now();
-        let settings = self.settings.clone();
+        let (settings, rotated) = (self.settings.clone(), self.last.manifest.is_some());
         // Files on another machine may take their time.
         let read = tokio::task::spawn_blocking(move || {
             let folder = Folder::read(&settings, now)?;
+            if rotated && folder.manifest.is_none() {
+                // Not "never rotated": that would be back to the first key.
+                return Err(Failure::new("the key manifest is gone").advise("put keys.json back"));
+            }
             let keys = folder.in_use(&settings, now)?;
             Ok((folder, keys))
         });
@@ -81,6 +85,7 @@ impl KeyFollower {
         for InStage { kind, id, stage, .. } in &self.standing {
             tracing::info!(kind = kind.name(), id, stage = stage.name(), "keys have changed");
         }
+        warn_of_open_files(&self.last);
         self.warn_of_another_algorithm();
     }
 

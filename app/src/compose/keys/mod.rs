@@ -140,6 +140,7 @@ pub(super) async fn present(
     }
     let folder = Folder::read(settings, now)?;
     let keys = folder.in_use(settings, now)?;
+    warn_of_open_files(&folder);
     Ok((folder, keys))
 }
 
@@ -207,15 +208,17 @@ pub(super) fn same_tokens(from: &Settings, to: &Settings) -> Result<Option<Strin
 
 /// A key file as text.
 fn read_secret(path: &Path, wanted: &Wanted<'_>) -> Result<Zeroizing<String>, Failure> {
-    let text = private_file::read(path).map_err(|error| {
+    private_file::read(path).map_err(|error| {
         Failure::new(format!("{} {} cannot be read", wanted.what, path.display()))
             .because(&error)
             .advise(format!("check who may read it, and {} and keys.dir", wanted.setting))
-    })?;
-    if private_file::is_open_to_others(path).unwrap_or(false) {
+    })
+}
+
+fn warn_of_open_files(folder: &Folder) {
+    for path in folder.paths().filter(|path| private_file::is_open_to_others(path).unwrap_or(false)) {
         tracing::warn!(file = %path.display(), "other users can read or write this key file; chmod it to 600");
     }
-    Ok(text)
 }
 
 impl Wanted<'_> {

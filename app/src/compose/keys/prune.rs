@@ -95,8 +95,18 @@ mod tests {
             assert!(is_of_a_rotation(name), "{name}");
         }
         for name in [
-            "access-es256.pem", "access-hs256.key", "token.key", "token-256.key", "token-02.key", "token-2.bak",
-            "access-es512-Lz9IrtWBdI1X.pem", "access-es256-old.pem", "my-token-2.key", "keys.json", "regrant.db", "",
+            "access-es256.pem",
+            "access-hs256.key",
+            "token.key",
+            "token-256.key",
+            "token-02.key",
+            "token-2.bak",
+            "access-es512-Lz9IrtWBdI1X.pem",
+            "access-es256-old.pem",
+            "my-token-2.key",
+            "keys.json",
+            "regrant.db",
+            "",
         ] {
             assert!(!is_of_a_rotation(name), "{name}");
         }

@@ -12,6 +12,7 @@ mod importing;
 mod layers;
 mod operating;
 mod process;
+mod rotating_keys;
 mod serving;
 mod stopping;
 

@@ -1,11 +1,13 @@
 //! The built program as its users meet it: a process, real HTTP, files on disk.
 
 mod first_run;
+mod keys;
 mod kills;
 mod reasons;
 mod rotation;
 mod secrets;
 mod systems;
+mod verifiers;
 mod wrong_input;
 
 use std::collections::BTreeMap;

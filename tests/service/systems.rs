@@ -14,7 +14,7 @@ fn start(config: &'static str) -> Start {
 }
 
 /// Where `tests/install-clients` has put the libraries of another language.
-fn client(language: &str) -> PathBuf {
+pub(super) fn client(language: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let path = exe.ancestors().nth(3).unwrap().join("clients").join(language);
     assert!(path.is_dir(), "{} is missing: run tests/run, or tests/install-clients first", path.display());

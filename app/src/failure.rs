@@ -62,6 +62,11 @@ impl Failure {
         error.source().map_or(failure.clone(), |source| failure.because(source))
     }
 
+    /// What failed and why, for a line of a log.
+    pub fn one_line(&self) -> String {
+        self.causes.iter().fold(self.what.clone(), |line, cause| format!("{line}: {cause}"))
+    }
+
     /// What the process answers.
     pub fn exit_code(&self) -> ExitCode {
         match self.kind {

@@ -109,11 +109,12 @@ fn subkey(material: &[u8; TokenKey::LEN], purpose: &[u8]) -> Zeroizing<[u8; 32]>
     Zeroizing::new(hmac(material, &[purpose]))
 }
 
-/// The current token key and the earlier ones that are still honoured.
+/// The current token key and the others that are honoured: earlier ones, and one that will be current next, so that a
+/// process which goes over to it a little sooner is understood by the others.
 #[derive(Debug)]
 pub struct TokenKeyRing {
     current: TokenKey,
-    earlier: Vec<TokenKey>,
+    others: Vec<TokenKey>,
 }
 
 impl TokenKeyRing {
@@ -121,8 +122,8 @@ impl TokenKeyRing {
     ///
     /// # Errors
     /// [`DuplicateKeyId`] names the id that two keys share.
-    pub fn new(current: TokenKey, earlier: Vec<TokenKey>) -> Result<Self, DuplicateKeyId> {
-        let ring = Self { current, earlier };
+    pub fn new(current: TokenKey, others: Vec<TokenKey>) -> Result<Self, DuplicateKeyId> {
+        let ring = Self { current, others };
         let mut seen = std::collections::HashSet::new();
         let twice = ring.keys().map(|key| key.id).find(|id| !seen.insert(*id));
         twice.map_or(Ok(ring), |id| Err(DuplicateKeyId(id.0)))
@@ -140,7 +141,12 @@ impl TokenKeyRing {
 
     /// All of them, the current one first.
     pub fn keys(&self) -> impl Iterator<Item = &TokenKey> {
-        std::iter::once(&self.current).chain(&self.earlier)
+        std::iter::once(&self.current).chain(&self.others)
+    }
+
+    /// All of them, the current one first, to make another ring of.
+    pub fn into_keys(self) -> impl Iterator<Item = TokenKey> {
+        std::iter::once(self.current).chain(self.others)
     }
 
     /// The token of `generation` that follows when `spent` is spent: derived, never stored, and the same each time.

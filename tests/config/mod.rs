@@ -13,6 +13,7 @@ mod layers;
 mod listening;
 mod operating;
 mod process;
+mod rotating_keys;
 mod serving;
 mod stopping;
 

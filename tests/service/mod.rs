@@ -1,6 +1,7 @@
 //! The built program as its users meet it: a process, real HTTP, files on disk.
 
 mod first_run;
+mod keys;
 mod kills;
 mod observing;
 mod queries;
@@ -10,6 +11,7 @@ mod schemathesis;
 mod secrets;
 mod systems;
 mod tracing;
+mod verifiers;
 mod wrong_input;
 
 use std::collections::BTreeMap;

@@ -106,7 +106,8 @@ impl World {
         Self::with(|plan| {
             let taken_email = plan.policies.taken_email;
             plan.policies = Policies { taken_email, ..compose::policies(&settings) };
-            let signing = (settings.access_token.format != AccessFormat::Opaque).then(signing_key);
+            let signing = (settings.access_token.format != AccessFormat::Opaque)
+                .then(|| compose::keys::SigningKeys { signing: signing_key(), also: Vec::new() });
             let formats = compose::formats(&settings, signing, ring());
             (plan.ports.access_tokens, plan.ports.codec) = (formats.access_tokens, formats.codec);
             change(plan);

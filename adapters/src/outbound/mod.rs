@@ -1,7 +1,9 @@
 //! What Regrant reaches: stores, token formats, password hashing, the clock and the generator.
 
 pub mod events;
+pub mod in_use;
 pub mod jwt;
+pub mod key_manifest;
 pub mod memory;
 pub mod metrics;
 pub mod no_history;

@@ -1,6 +1,7 @@
-//! Files that only the service's own account may read: keys.
+//! Files that only the service's own account may read: keys, and what is said about them.
 //!
-//! Deliberately absent: replacing a file. A key that is overwritten is lost, and with it every session it signed.
+//! Keys are made with [`create_new`] and never replaced: a key that is overwritten is lost, and with it every session it
+//! signed. [`replace`] is for what is said about them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -33,6 +34,49 @@ pub fn create_new(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_directory(path)
 }
 
+/// Writes a file that only its owner may read and write, in the place of the one that may be there; on the disk when this
+/// returns.
+///
+/// All or nothing: whoever reads the file meanwhile, even after a crash, sees all of the old one or all of the new one.
+///
+/// # Errors
+/// What the system says; then the old file is still there.
+pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let (draft, mut file) = open_draft(path)?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    drop(file);
+    written.and_then(|()| std::fs::rename(&draft, path)).inspect_err(|_| {
+        // If that fails too, the first error is the one to tell.
+        let _ = std::fs::remove_file(&draft);
+    })?;
+    sync_directory(path)
+}
+
+/// Waits until no other process holds this file, and holds it until it is dropped. Made if it is not there; it stays.
+///
+/// # Errors
+/// What the system says.
+pub fn hold(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Removes a file for good; one that is not there is none the less removed.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_directory(path),
+    }
+}
+
 /// The whole of a text file.
 ///
 /// # Errors
@@ -63,6 +107,12 @@ pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
         false
     };
     Ok(open)
+}
+
+/// When a file was last written, in milliseconds since 1970; `None` where that is not known.
+pub fn written_at(path: &Path) -> Option<i64> {
+    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+    i64::try_from(modified.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()
 }
 
 fn private_options() -> OpenOptions {
@@ -132,6 +182,8 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         }
         assert!(!is_open_to_others(&path).expect("there"));
+        assert!(written_at(&path).expect("it was written") > 1_700_000_000_000);
+        assert_eq!(written_at(&dir.path().join("none")), None);
     }
 
     #[test]
@@ -163,6 +215,66 @@ mod tests {
             tries.into_iter().map(|one| one.join().expect("no panic")).filter(|wrote| *wrote).count()
         });
         assert_eq!(wrote, 1);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_one_or_the_other_whoever_reads_it_meanwhile() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("keys.json");
+        replace(&path, &[b'0'; 10_000]).expect("written");
+        std::thread::scope(|scope| {
+            let path = &path;
+            scope.spawn(move || (1..=9_u8).for_each(|i| replace(path, &[b'0' + i; 10_000]).expect("written")));
+            loop {
+                let text = read(path).expect("always there");
+                assert_eq!(text.len(), 10_000);
+                assert!(text.bytes().all(|byte| byte == text.as_bytes()[0]));
+                if text.starts_with('9') {
+                    break;
+                }
+            }
+        });
+        assert_eq!(names(dir.path()), ["keys.json"]);
+        assert!(!is_open_to_others(&path).expect("there"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("keys.json");
+        std::fs::create_dir(&path).expect("made");
+        assert!(replace(&path, b"x").is_err());
+        assert_eq!(names(dir.path()), ["keys.json"], "and no draft stays");
+    }
+
+    #[test]
+    fn of_many_that_hold_a_file_one_holds_it_at_a_time() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, inside) = (dir.path().join("keys.lock"), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let held = hold(&path).expect("held");
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(held);
+                });
+            }
+        });
+        assert!(!is_open_to_others(&path).expect("there"));
+    }
+
+    #[test]
+    fn a_file_that_is_removed_is_gone_and_may_have_been_gone_before() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("token.key");
+        create_new(&path, b"x").expect("written");
+        for _ in 0..2 {
+            remove(&path).expect("removed");
+            assert!(names(dir.path()).is_empty());
+        }
     }
 
     #[test]

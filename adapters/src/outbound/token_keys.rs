@@ -32,7 +32,7 @@ pub fn generate(id: TokenKeyId, randomness: &dyn Randomness) -> Result<Zeroizing
     const COMMENTS: &str = "\
 # Token keys of Regrant. Keep this file secret, and keep a copy of it: without it, every session is lost.
 # One key a line: id (0 to 255), blank, 64 hex characters. The first is used; the others are still honoured.
-# To replace the key, put a new line with another id first, and remove the old line once its sessions have expired.
+# To replace the key: regrant keys rotate token
 ";
     let secret = randomness.secret(TokenKey::LEN)?;
     let mut hex = Zeroizing::new([0; 2 * TokenKey::LEN]);

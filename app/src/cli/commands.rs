@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Cli, Command, Config, Keys, Migrate, explain, health, session, user};
-use crate::compose::{self, App, Purpose, Traces, keys, migrate as schema};
+use super::{Cli, Command, Config, Migrate, explain, health, keys, session, user};
+use crate::compose::{self, App, Purpose, Traces, migrate as schema};
 use crate::failure::Failure;
 use crate::settings::{Loaded, Settings};
 use crate::{output, serve};
@@ -23,7 +23,7 @@ pub(super) async fn run(cli: &Cli, loaded: &Loaded, traces: Option<Traces>) -> R
             output::line(loaded.show().trim_end());
             Ok(())
         }
-        Some(Command::Keys(Keys::Init)) => init(settings),
+        Some(Command::Keys(what)) => keys::run(settings, what).await,
         // It has two configurations, and was run with them.
         Some(Command::Copy(_)) => Ok(()),
         Some(Command::Health(what)) => health::run(settings, what).await,
@@ -43,17 +43,6 @@ async fn migrate(settings: &Settings, what: &Migrate) -> Result<(), Failure> {
     for one in schema::run(settings, what).await? {
         let state = if one.applied { "applied" } else { "not applied" };
         output::line(format_args!("{:04} {:<20} {state}", one.version, one.name));
-    }
-    Ok(())
-}
-
-fn init(settings: &Settings) -> Result<(), Failure> {
-    let done = keys::init(settings)?;
-    for kept in done.kept {
-        output::line(format_args!("Left {kept} alone: it was there."));
-    }
-    for made in done.made {
-        output::line(format_args!("Made {made}."));
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod copy;
 mod explain;
 mod health;
 mod import;
+mod keys;
 mod progress;
 mod session;
 mod shown;
@@ -83,9 +84,9 @@ enum Command {
     /// place after the copy can go on at the new one.
     #[command(after_help = copy::EXAMPLES)]
     Copy(Copy),
-    /// Make key files
+    /// Make keys, let new ones take over, list them, remove those that are retired
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(keys::Keys),
     /// Ask the service that runs with this configuration whether it is alive: exit code 0, or 1
     Health(health::Health),
     /// Forget sessions that have been over for longer than sweep.retention, and history older than history.retention
@@ -124,12 +125,6 @@ enum Config {
     Check,
     /// Print the merged configuration as TOML, passwords hidden; a file for --config
     Show,
-}
-
-#[derive(Debug, Subcommand)]
-enum Keys {
-    /// Make the signing key and the token key, where they are missing; never overwrites one
-    Init,
 }
 
 #[derive(Debug, Args)]

@@ -5,19 +5,22 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use regrant_adapters::inbound::http::{HttpOptions, Peer, admin_router, router};
 use regrant_adapters::outbound::events::{EachOf, LogEvents};
-use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, SigningKey};
+use regrant_adapters::outbound::in_use::InUse;
+use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions};
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
 use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
 use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
 use regrant_domain::policy::{AccessPolicy, KeptAccessPolicy};
-use regrant_domain::ports::{AccessTokens, Ids as _, TokenCodec};
+use regrant_domain::ports::{AccessTokens, Clock as _, Ids as _, TokenCodec};
+use regrant_domain::time::Timestamp;
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
 use regrant_domain::usecases::import::Import;
@@ -26,7 +29,10 @@ use regrant_domain::usecases::sweep::{Retention, Sweep};
 use regrant_domain::usecases::{Policies, Ports, UseCases};
 use serde_json::Value;
 
+use keys::SigningKeys;
+
 pub use clock::ClockFollower;
+pub use keys::KeyFollower;
 pub use regrant_adapters::inbound::http::{TraceParent, Traces};
 pub use regrant_adapters::outbound::metrics::{STORE_SPANS, SweepRun};
 pub use watch::Watch;
@@ -64,10 +70,12 @@ pub struct App {
     pub import: Import,
     /// What was made because it was missing, in words.
     pub made: Vec<String>,
-    published_keys: PublishedKeys,
+    formats: Arc<FormatsInUse>,
+    published_max_age: Duration,
     watch: Watch,
     store: store::Open,
     follower: Option<ClockFollower>,
+    key_follower: Option<Box<KeyFollower>>,
 }
 
 /// Opens the store, reads the keys, and puts everything together.
@@ -86,28 +94,55 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
         follower.look().await;
     }
     let (users, sessions) = store.portable();
-    let keys = keys::present(settings, purpose, &store, &mut made).await;
+    let keys = keys::present(settings, purpose, &store, clock.now(), &mut made).await;
     let policies = policies(settings);
     watch.store(&store);
     watch.keys(settings);
-    match keys.and_then(|keys| ports(settings, &store, keys, clock, &watch)) {
-        Ok((ports, published_keys)) => Ok(App {
+    let composed = keys.and_then(|(folder, keys)| {
+        let first = (folder, keys.standing.clone());
+        let formats = Arc::new(FormatsInUse::new(settings, keys));
+        let ports = ports(settings, &store, &formats, clock.clone(), &watch)?;
+        let follower = Box::new(KeyFollower::new(settings, clock, formats.clone(), first));
+        Ok((ports, formats, follower))
+    });
+    match composed {
+        Ok((ports, formats, key_follower)) => Ok(App {
             use_cases: UseCases::new(&ports, &policies),
             sweep: Sweep::new(ports.clone(), retention(settings)),
             operate: Operate::new(ports.clone(), users.clone(), sessions, policies.password),
             import: Import::new(&ports, users, Arc::new(KnownHashes)),
             explain: Explain::new(ports, &policies),
             made,
-            published_keys,
+            formats,
+            published_max_age: settings.keys.published_max_age(),
             watch,
             store,
             follower,
+            key_follower: Some(key_follower),
         }),
         Err(failure) => {
             store.close().await;
             Err(failure)
         }
     }
+}
+
+/// The time that the service decides by: the store's, where that has a clock of its own.
+///
+/// # Errors
+/// [`Failure`]: the store cannot be opened, or does not tell.
+pub async fn service_time(settings: &Settings) -> Result<Timestamp, Failure> {
+    let clock = SystemClock::new();
+    if !settings.store.has_a_clock() {
+        return Ok(clock.now());
+    }
+    let store = store::open(settings, Purpose::Tend, &mut Vec::new()).await?;
+    let now = match store.remote_clock() {
+        Some(remote) => remote.now().await.map_err(|error| Failure::of(&error)),
+        None => Ok(clock.now()),
+    };
+    store.close().await;
+    now
 }
 
 impl App {
@@ -122,7 +157,9 @@ impl App {
         options.body_limit = server.body_limit;
         options.docs = server.docs;
         options.request_timeout = server.request_timeout;
-        options.published_keys = self.published_keys.clone();
+        let formats = self.formats.clone();
+        options.published_keys = Arc::new(move || formats.published());
+        options.published_max_age = self.published_max_age;
         options.answered = self.watch.answers();
         options.traces = traces;
         options
@@ -144,6 +181,11 @@ impl App {
         self.follower.take()
     }
 
+    /// What keeps the keys with the key folder; once.
+    pub const fn take_key_follower(&mut self) -> Option<Box<KeyFollower>> {
+        self.key_follower.take()
+    }
+
     /// Closes the store: what was acknowledged is there at the next start.
     pub async fn close(self) {
         self.store.close().await;
@@ -162,10 +204,10 @@ fn retention(settings: &Settings) -> Retention {
 fn ports(
     settings: &Settings,
     store: &store::Open,
-    keys: keys::KeysInUse,
+    formats: &FormatsInUse,
     clock: Arc<SystemClock>,
     watch: &Watch,
-) -> Result<(Ports, PublishedKeys), Failure> {
+) -> Result<Ports, Failure> {
     let randomness = Arc::new(OsRandomness);
     let threads = settings.hashing.threads.and_then(NonZeroUsize::new);
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
@@ -178,12 +220,11 @@ fn ports(
     let metrics = watch.metrics();
     let (users, sessions) = store.ports();
     let history = store.history(!settings.history_retention().is_zero());
-    let Formats { access_tokens, codec, published } = formats(settings, keys.signing, Arc::new(keys.ring));
-    let ports = Ports {
+    Ok(Ports {
         users: metrics.watched_users(users),
         sessions: metrics.watched_sessions(sessions),
-        access_tokens,
-        codec,
+        access_tokens: formats.access_tokens.clone(),
+        codec: formats.codec.clone(),
         passwords: Arc::new(passwords),
         clock,
         ids: Arc::new(OsIds::new()),
@@ -191,8 +232,7 @@ fn ports(
         events: Arc::new(EachOf(vec![Arc::new(LogEvents), Arc::new(metrics.events())])),
         history: metrics.watched_history(history),
         background: Arc::new(Tasks::default()),
-    };
-    Ok((ports, published))
+    })
 }
 
 /// How tokens are written.
@@ -201,24 +241,49 @@ pub struct Formats {
     pub access_tokens: Arc<dyn AccessTokens>,
     /// Refresh tokens.
     pub codec: Arc<dyn TokenCodec>,
-    /// The keys that anybody may check access tokens with.
-    pub published: PublishedKeys,
+    /// The keys that anybody may check access tokens with (RFC 7517 §4).
+    pub published: Vec<Value>,
 }
 
-type PublishedKeys = Arc<dyn Fn() -> Vec<Value> + Send + Sync>;
-
-/// The formats that were chosen, with these keys; the signing key is `None` where access tokens are not signed.
-pub fn formats(settings: &Settings, signing: Option<SigningKey>, ring: Arc<TokenKeyRing>) -> Formats {
+/// The formats that were chosen, with these keys; there are none to sign with where access tokens are not signed.
+pub fn formats(settings: &Settings, signing: Option<SigningKeys>, ring: Arc<TokenKeyRing>) -> Formats {
     let codec = codec(settings, ring.clone());
     match signing {
-        Some(key) => {
-            let tokens = Arc::new(JwtAccessTokens::new(jwt_options(settings), key, Vec::new()));
-            let published = tokens.clone();
-            Formats { access_tokens: tokens, codec, published: Arc::new(move || published.public_jwks()) }
+        Some(SigningKeys { signing, also }) => {
+            let tokens = JwtAccessTokens::new(jwt_options(settings), signing, also);
+            Formats { published: tokens.public_jwks(), access_tokens: Arc::new(tokens), codec }
         }
-        None => {
-            Formats { access_tokens: Arc::new(OpaqueAccessTokens::new(ring)), codec, published: Arc::new(Vec::new) }
+        None => Formats { access_tokens: Arc::new(OpaqueAccessTokens::new(ring)), codec, published: Vec::new() },
+    }
+}
+
+/// The formats that are in use now, which change when keys do.
+struct FormatsInUse {
+    access_tokens: Arc<InUse<dyn AccessTokens>>,
+    codec: Arc<InUse<dyn TokenCodec>>,
+    published: InUse<Vec<Value>>,
+}
+
+impl FormatsInUse {
+    fn new(settings: &Settings, keys: keys::KeysInUse) -> Self {
+        let Formats { access_tokens, codec, published } = formats(settings, keys.signing, Arc::new(keys.ring));
+        Self {
+            access_tokens: Arc::new(InUse::new(access_tokens)),
+            codec: Arc::new(InUse::new(codec)),
+            published: InUse::new(Arc::new(published)),
         }
+    }
+
+    /// Published first, and used then.
+    fn exchange(&self, settings: &Settings, keys: keys::KeysInUse) {
+        let Formats { access_tokens, codec, published } = formats(settings, keys.signing, Arc::new(keys.ring));
+        self.published.set(Arc::new(published));
+        self.access_tokens.set(access_tokens);
+        self.codec.set(codec);
+    }
+
+    fn published(&self) -> Vec<Value> {
+        self.published.get().to_vec()
     }
 }
 

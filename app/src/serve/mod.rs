@@ -21,6 +21,7 @@ use listen::Inherited;
 mod accept;
 mod clock;
 mod greeting;
+mod keys;
 mod listen;
 mod notify;
 mod sweeper;
@@ -36,7 +37,8 @@ pub struct Running {
     stop: watch::Sender<bool>,
     server: JoinHandle<Drained>,
     admin: Option<Endpoint>,
-    /// What runs beside the requests: the sweeper, the admin listener, what follows the store's clock and the certificate.
+    /// What runs beside the requests: the sweeper, the admin listener, what follows the store's clock, the key folder and
+    /// the certificate.
     beside: Vec<JoinHandle<()>>,
     app: App,
 }
@@ -74,6 +76,8 @@ pub async fn start_traced(settings: &Settings, traces: Option<Traces>) -> Result
         Some(at) => Some(listen::open(at, server, "server.admin_listen", false, inherited).await?),
         None => None,
     };
+    // Before anything that takes time: until this is listened for, it ends the process.
+    let hangup = listen_for(SignalKind::hangup())?;
     let mut app = compose::open(settings, Purpose::Serve).await?;
     let (stop, stopped) = watch::channel(false);
     let watch = app.watch();
@@ -83,6 +87,9 @@ pub async fn start_traced(settings: &Settings, traces: Option<Traces>) -> Result
     }
     if let Some(follower) = app.take_clock_follower() {
         beside.push(tokio::spawn(clock::run(follower, stopped.clone())));
+    }
+    if let Some(follower) = app.take_key_follower() {
+        beside.push(tokio::spawn(keys::run(follower, hangup, stopped.clone())));
     }
     if let Some(certificate) = certificate {
         beside.push(tokio::spawn(certificate.follow(stopped.clone())));
@@ -174,9 +181,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::new("signals cannot be listened for").because(&error));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self { terminate: listen_for(SignalKind::terminate())?, interrupt: listen_for(SignalKind::interrupt())? })
     }
 
     /// The name of the next one.
@@ -186,6 +191,10 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new("signals cannot be listened for").because(&error))
 }
 
 /// Waits until `stopped` says so, or until whoever could say so is gone.

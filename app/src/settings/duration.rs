@@ -28,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration with the longest unit that makes it a whole number.
-pub(super) fn write(duration: Duration) -> String {
+pub(crate) fn write(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (unit, length) = UNITS
         .iter()

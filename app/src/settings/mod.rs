@@ -132,6 +132,21 @@ pub enum Algorithm {
     Hs256,
 }
 
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Es256, Self::EdDsa, Self::Rs256, Self::Hs256];
+
+    /// The name of its key file where the operator named none.
+    pub const fn usual_file(self) -> &'static str {
+        match self {
+            Self::Es256 => "access-es256.pem",
+            Self::EdDsa => "access-eddsa.pem",
+            Self::Rs256 => "access-rs256.pem",
+            Self::Hs256 => "access-hs256.key",
+        }
+    }
+}
+
 /// `[password]`, as far as it is not policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hashing {
@@ -150,6 +165,19 @@ pub struct Keys {
     pub signing_key: KeyFile,
     /// The keys that prove and derive refresh tokens.
     pub token_key: KeyFile,
+    /// For how long a key is published before it is used.
+    pub publish_before: Duration,
+    /// How often the folder is looked at.
+    pub check_every: Duration,
+}
+
+impl Keys {
+    /// For how long whoever checks access tokens may keep the published keys without asking again: short enough that all
+    /// of them know a key before it signs, even if a process has seen it only at its next look.
+    pub fn published_max_age(&self) -> Duration {
+        const LONGEST: Duration = Duration::from_mins(5);
+        (self.publish_before / 5).min(LONGEST)
+    }
 }
 
 /// One key file.

@@ -220,10 +220,8 @@ fn keys(r: &mut Reader<'_>, data_dir: &Path, access: AccessFormat) -> Keys {
     };
     let usual = match access {
         // Not used; it is named nonetheless, so that nothing else takes its place.
-        AccessFormat::Opaque | AccessFormat::Jwt(Algorithm::Es256) => "access-es256.pem",
-        AccessFormat::Jwt(Algorithm::EdDsa) => "access-eddsa.pem",
-        AccessFormat::Jwt(Algorithm::Rs256) => "access-rs256.pem",
-        AccessFormat::Jwt(Algorithm::Hs256) => "access-hs256.key",
+        AccessFormat::Opaque => Algorithm::Es256.usual_file(),
+        AccessFormat::Jwt(algorithm) => algorithm.usual_file(),
     };
     let signing_key = file("keys.signing_key", usual);
     let token_key = file("keys.token_key", "token.key");
@@ -231,7 +229,16 @@ fn keys(r: &mut Reader<'_>, data_dir: &Path, access: AccessFormat) -> Keys {
         let key = if token_key.named { "keys.token_key" } else { "keys.signing_key" };
         r.fault(key, "the signing key and the token key are one file", "expected two files");
     }
-    Keys { dir, signing_key, token_key }
+    let publish_before = r.duration("keys.publish_before", SECOND..=30 * DAY);
+    let check_every = r.duration("keys.check_every", SECOND..=Duration::from_hours(1));
+    if check_every > publish_before / 2 && r.sound(&["keys.publish_before", "keys.check_every"]) {
+        r.fault(
+            "keys.publish_before",
+            "a key could be used before every process and every verifier knows it",
+            "expected at least twice keys.check_every",
+        );
+    }
+    Keys { dir, signing_key, token_key, publish_before, check_every }
 }
 
 fn sweep(r: &mut Reader<'_>) -> Sweep {

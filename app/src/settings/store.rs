@@ -27,6 +27,11 @@ impl Store {
             Self::Database(database) | Self::Redis { users: database, .. } => database,
         }
     }
+
+    /// Whether the sessions are where another clock than this machine's tells the time.
+    pub const fn has_a_clock(&self) -> bool {
+        matches!(self, Self::Redis { .. } | Self::Database(Database::Postgres(_)))
+    }
 }
 
 /// What can keep both users and sessions: one variant per kind.

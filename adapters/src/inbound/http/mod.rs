@@ -66,13 +66,15 @@ pub struct HttpOptions {
     /// Makes a request's span part of the trace that its caller named, or of a new one, and says which; `None` where
     /// traces go nowhere, and the caller's is named in the log only.
     pub traces: Option<Traces>,
+    /// For how long they may be kept without asking again, in whole seconds.
+    pub published_max_age: Duration,
 }
 
 /// See [`HttpOptions::traces`].
 pub type Traces = Arc<dyn Fn(&Span, Option<TraceParent>) -> String + Send + Sync>;
 
 impl HttpOptions {
-    /// 64 KiB, 30 s, 2 s, with documentation, no keys.
+    /// 64 KiB, 30 s, 2 s, with documentation, no keys, 5 min; nobody is told, and traces go nowhere.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             body_limit: 64 * 1024,
@@ -83,6 +85,7 @@ impl HttpOptions {
             published_keys: Arc::new(Vec::new),
             answered: Arc::new(|_| {}),
             traces: None,
+            published_max_age: Duration::from_mins(5),
         }
     }
 }

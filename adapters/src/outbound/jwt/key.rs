@@ -6,11 +6,15 @@ use std::str::FromStr;
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize, PublicKeyComponents};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::DecodingKey;
 use regrant_domain::ports::Randomness;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -101,8 +105,17 @@ pub struct InvalidSigningKey {
 
 /// The key that signs access tokens. Not printed.
 pub struct SigningKey {
-    private: EncodingKey,
+    private: Private,
     public: VerifyingKey,
+}
+
+/// The key as the cryptographic library has parsed it. (The JWT library would parse it anew for each signature, which
+/// takes about as long as to sign.)
+enum Private {
+    Es256(EcdsaKeyPair),
+    EdDsa(Ed25519KeyPair),
+    Rs256(rsa::KeyPair),
+    Hs256(Box<hmac::Key>),
 }
 
 impl SigningKey {
@@ -145,9 +158,21 @@ impl SigningKey {
         &self.public
     }
 
-    /// The key as the JWT library wants it.
-    pub(super) const fn encoding(&self) -> &EncodingKey {
-        &self.private
+    /// The signature over `message` (RFC 7515 §5.1, steps 5 and 6).
+    ///
+    /// # Errors
+    /// [`Unspecified`] when there is no randomness to be had, or no memory.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        Ok(match &self.private {
+            Private::Es256(key) => key.sign(&SystemRandom::new(), message)?.as_ref().to_vec(),
+            Private::EdDsa(key) => key.try_sign(message)?.as_ref().to_vec(),
+            Private::Rs256(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+                signature
+            }
+            Private::Hs256(key) => hmac::sign(key, message).as_ref().to_vec(),
+        })
     }
 
     fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, Found> {
@@ -164,16 +189,15 @@ impl SigningKey {
                 let point = key.public_key().as_ref();
                 let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).ok_or(Found::Inconsistent)?;
                 let jwk = json!({ "kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y) });
-                let der = key.to_pkcs8v1().map_err(|_| Found::Inconsistent)?;
                 let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_ec_der(point), jwk);
-                (EncodingKey::from_ec_der(der.as_ref()), public)
+                (Private::Es256(key), public)
             }
             (Algorithm::EdDsa, Found::Ed25519) => {
                 let key = Ed25519KeyPair::from_pkcs8(&file.der).map_err(|_| Found::Inconsistent)?;
                 let point = key.public_key().as_ref();
                 let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(point) });
                 let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_ed_der(point), jwk);
-                (EncodingKey::from_ed_der(&file.der), public)
+                (Private::EdDsa(key), public)
             }
             (Algorithm::Rs256, Found::Rsa(bits)) if RSA_BITS.contains(&bits) => {
                 let key = match file.form {
@@ -183,11 +207,8 @@ impl SigningKey {
                 .map_err(|_| Found::Inconsistent)?;
                 let PublicKeyComponents::<Vec<u8>> { n, e } = key.public_key().into();
                 let jwk = json!({ "kty": "RSA", "n": b64(&n), "e": b64(&e) });
-                let private = match file.form {
-                    Form::Pkcs1 => EncodingKey::from_rsa_der(&file.der),
-                    _ => EncodingKey::from_rsa_pem(text.as_bytes()).map_err(|_| Found::DamagedPem)?,
-                };
-                (private, VerifyingKey::asymmetric(algorithm, DecodingKey::from_rsa_raw_components(&n, &e), jwk))
+                let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_rsa_raw_components(&n, &e), jwk);
+                (Private::Rs256(key), public)
             }
             (_, other) => return Err(other),
         };
@@ -216,7 +237,7 @@ impl SigningKey {
         let kid = URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..16]);
         let key = DecodingKey::from_secret(&secret);
         let public = VerifyingKey { algorithm: Algorithm::Hs256, kid, key, jwk: None };
-        Ok(Self { private: EncodingKey::from_secret(&secret), public })
+        Ok(Self { private: Private::Hs256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret))), public })
     }
 }
 

@@ -2,8 +2,8 @@
 //! tokens.
 //!
 //! Deliberately absent: the clock (the time is a value), leeway, and key look-ups by what a token says (`kid` only chooses
-//! among keys in memory; `jku`, `x5u`, `jwk` are never followed). Signatures and parts are the JWT library's; what is
-//! checked here beside it is what it leaves open: the type, unknown extensions, JSON types of claims, and our own time.
+//! among keys in memory; `jku`, `x5u`, `jwk` are never followed). What is read is read by the JWT library; what is checked
+//! here beside it is what it leaves open: the type, unknown extensions, JSON types of claims, and our own time.
 
 mod claims;
 mod key;
@@ -23,12 +23,14 @@ pub use key::{Algorithm, InvalidSigningKey, KeyGenerationFailed, SigningKey, Unk
 pub use pem::Found;
 pub use refresh::JwtCodec;
 
-use jsonwebtoken::{Header, Validation};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Validation;
 use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
 use regrant_domain::ports::{AccessTokens, PortError};
 use regrant_domain::secret::TokenText;
 use regrant_domain::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use claims::{Claims, Written};
 
@@ -50,8 +52,8 @@ pub struct JwtOptions {
 #[derive(Debug)]
 pub struct JwtAccessTokens {
     options: JwtOptions,
-    /// The header of every token.
-    header: Header,
+    /// The header of every token, as it stands in the token.
+    header: String,
     signing: SigningKey,
     /// What is accepted: the signing key's tokens, and those of other keys, each checked in one way.
     accepted: Vec<(VerifyingKey, Validation)>,
@@ -62,11 +64,8 @@ impl JwtAccessTokens {
     /// has expired, and keys that other servers have already begun to sign with.
     pub fn new(options: JwtOptions, signing: SigningKey, also: Vec<VerifyingKey>) -> Self {
         let key = signing.verifying_key();
-        let header = Header {
-            typ: Some(TYPE.to_owned()),
-            kid: Some(key.kid().to_owned()),
-            ..Header::new(key.algorithm().library())
-        };
+        let header = json!({ "typ": TYPE, "alg": key.algorithm().name(), "kid": key.kid() });
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
         let accepted = std::iter::once(key.clone()).chain(also).map(|key| {
             let validation = validation(key.algorithm());
             (key, validation)
@@ -78,6 +77,18 @@ impl JwtAccessTokens {
     /// The keys that others may check tokens with, the signing key first (RFC 7517 §5); none for HS256.
     pub fn public_jwks(&self) -> Vec<Value> {
         self.accepted.iter().filter_map(|(key, _)| key.public_jwk()).collect()
+    }
+
+    /// `header.claims.signature` (RFC 7515 §7.1).
+    fn written(&self, claims: &Written<'_>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut text = String::with_capacity(1024);
+        text.push_str(&self.header);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut text);
+        let signature = self.signing.sign(text.as_bytes())?;
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        Ok(text)
     }
 
     /// The claims, if the signature is that of a key of ours, and the token is of our type. The order matters: nothing
@@ -121,10 +132,8 @@ fn is_type(typ: &str, wanted: &str) -> bool {
 
 impl AccessTokens for JwtAccessTokens {
     fn issue(&self, grant: &AccessGrant) -> Result<AccessToken, PortError> {
-        let failed = |cause| PortError::unavailable("access token signing", cause);
         let claims = Written::new(&self.options.issuer, &self.options.audience, grant);
-        let text =
-            jsonwebtoken::encode(&self.header, &claims, self.signing.encoding()).map_err(|e| failed(e.to_string()))?;
+        let text = self.written(&claims).map_err(|cause| PortError::unavailable("access token signing", cause))?;
         // `exp` has whole seconds: what is promised is what will be enforced.
         let expires_at = Timestamp::from_millis(grant.expires_at.seconds() * 1000);
         Ok(AccessToken { text: TokenText::new(text), expires_at })

@@ -1,13 +1,15 @@
-//! Key files: made when there is nothing yet that they could fit, and read at every start.
+//! Key files: made when there is nothing yet that they could fit, read at every start, and followed while serving.
 //!
-//! Deliberately absent: replacing a key, and going on without one. A new token key signs everyone out, so it is made
-//! only where nobody can be signed in, or when the operator says so.
+//! Deliberately absent: overwriting a key, and going on without one. A first token key fits no session that there is
+//! already, so it is made only where nobody can be signed in, or when the operator says so; later ones take over from it
+//! ([`rotate`]). A server only reads the folder.
 
 use std::path::Path;
 
 use regrant_adapters::outbound::jwt::{Algorithm as JwtAlgorithm, SigningKey};
-use regrant_adapters::outbound::system::OsRandomness;
+use regrant_adapters::outbound::system::{OsRandomness, system_now};
 use regrant_adapters::outbound::{private_file, token_keys};
+use regrant_domain::time::Timestamp;
 use regrant_domain::token_key::{TokenKeyId, TokenKeyRing};
 use zeroize::Zeroizing;
 
@@ -16,18 +18,44 @@ use super::{Purpose, Settings};
 use crate::failure::Failure;
 use crate::settings::{AccessFormat, Algorithm, KeyFile};
 
-/// The id of the token key that is made.
+mod folder;
+mod follow;
+mod list;
+mod prune;
+mod rotate;
+
+pub use folder::SigningKeys;
+pub(super) use folder::{Folder, KeysInUse};
+pub use follow::KeyFollower;
+pub use list::{Shown, list};
+pub use prune::prune;
+pub use rotate::{How, Rotation, rotate};
+
+/// The id of the token key that is made first.
 const FIRST_KEY: TokenKeyId = TokenKeyId(1);
 
-/// Keys as they are used.
-pub(super) struct KeysInUse {
-    /// `None` where nothing is signed with it.
-    pub(super) signing: Option<SigningKey>,
-    pub(super) ring: TokenKeyRing,
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Signs access tokens.
+    Signing,
+    /// Proves and derives refresh tokens.
+    Token,
 }
 
-/// One of the two key files.
+impl Kind {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signing => "signing",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// Keys of one kind: those of the manifest, or the one in this file.
 struct Wanted<'s> {
+    kind: Kind,
     file: &'s KeyFile,
     setting: &'static str,
     what: &'static str,
@@ -39,7 +67,7 @@ struct Wanted<'s> {
 #[derive(Clone, Copy)]
 enum Make {
     Signing(JwtAlgorithm),
-    Token,
+    Token(TokenKeyId),
 }
 
 fn wanted(settings: &Settings) -> impl Iterator<Item = Wanted<'_>> {
@@ -49,6 +77,7 @@ fn wanted(settings: &Settings) -> impl Iterator<Item = Wanted<'_>> {
 /// `None` where access tokens are not signed.
 fn signing_key(settings: &Settings) -> Option<Wanted<'_>> {
     Some(Wanted {
+        kind: Kind::Signing,
         file: &settings.keys.signing_key,
         setting: "keys.signing_key",
         what: "the signing key",
@@ -59,32 +88,46 @@ fn signing_key(settings: &Settings) -> Option<Wanted<'_>> {
 
 fn token_key(settings: &Settings) -> Wanted<'_> {
     Wanted {
+        kind: Kind::Token,
         file: &settings.keys.token_key,
         setting: "keys.token_key",
         what: "the token key",
         loss: "everyone is signed out",
-        make: Make::Token,
+        make: Make::Token(FIRST_KEY),
     }
 }
 
 fn algorithm(settings: &Settings) -> Option<JwtAlgorithm> {
-    Some(match settings.access_token.format {
-        AccessFormat::Opaque => return None,
-        AccessFormat::Jwt(Algorithm::Es256) => JwtAlgorithm::Es256,
-        AccessFormat::Jwt(Algorithm::EdDsa) => JwtAlgorithm::EdDsa,
-        AccessFormat::Jwt(Algorithm::Rs256) => JwtAlgorithm::Rs256,
-        AccessFormat::Jwt(Algorithm::Hs256) => JwtAlgorithm::Hs256,
-    })
+    algorithm_of(settings).map(library)
 }
 
-/// Reads both keys. To serve an empty store, files that are missing and that nobody named are made first.
+/// `None` where access tokens are not signed.
+const fn algorithm_of(settings: &Settings) -> Option<Algorithm> {
+    match settings.access_token.format {
+        AccessFormat::Opaque => None,
+        AccessFormat::Jwt(algorithm) => Some(algorithm),
+    }
+}
+
+const fn library(algorithm: Algorithm) -> JwtAlgorithm {
+    match algorithm {
+        Algorithm::Es256 => JwtAlgorithm::Es256,
+        Algorithm::EdDsa => JwtAlgorithm::EdDsa,
+        Algorithm::Rs256 => JwtAlgorithm::Rs256,
+        Algorithm::Hs256 => JwtAlgorithm::Hs256,
+    }
+}
+
+/// Reads the keys. To serve an empty store, files that are missing and that nobody named are made first.
 pub(super) async fn present(
     settings: &Settings,
     purpose: Purpose,
     store: &store::Open,
+    now: Timestamp,
     made: &mut Vec<String>,
-) -> Result<KeysInUse, Failure> {
-    for wanted in wanted(settings) {
+) -> Result<(Folder, KeysInUse), Failure> {
+    let listed = folder::manifest(settings)?.unwrap_or_default();
+    for wanted in wanted(settings).filter(|wanted| wanted.kind.entries(&listed).is_empty()) {
         if exists(&wanted.file.path)? {
             continue;
         }
@@ -95,7 +138,10 @@ pub(super) async fn present(
             return Err(wanted.missing(store.is_empty().await?));
         }
     }
-    read(settings)
+    let folder = Folder::read(settings, now)?;
+    let keys = folder.in_use(settings, now)?;
+    warn_of_open_files(&folder);
+    Ok((folder, keys))
 }
 
 /// What [`init`] came to.
@@ -113,7 +159,13 @@ pub struct Initialised {
 /// [`Failure`], also when both are there: nothing is ever overwritten.
 pub fn init(settings: &Settings) -> Result<Initialised, Failure> {
     let mut done = Initialised::default();
+    let listed = folder::manifest(settings)?.unwrap_or_default();
     for wanted in wanted(settings) {
+        if !wanted.kind.entries(&listed).is_empty() {
+            let manifest = settings.keys.dir.join(folder::MANIFEST);
+            done.kept.push(format!("{} (several, as {} lists them)", wanted.what, manifest.display()));
+            continue;
+        }
         if exists(&wanted.file.path)? {
             done.kept.push(wanted.described());
             continue;
@@ -134,19 +186,39 @@ pub fn init(settings: &Settings) -> Result<Initialised, Failure> {
 /// Why the keys of `to` refuse refresh tokens that those of `from` made; `None`: they accept them all.
 pub(super) fn same_tokens(from: &Settings, to: &Settings) -> Result<Option<String>, Failure> {
     const PROBE: &[&[u8]] = &[b"the same key?"];
-    let (from, to) = (token_key(from), token_key(to));
-    if !exists(&to.file.path)? {
-        return Ok(Some(format!("{} is missing (copy {} there)", to.described(), from.file.path.display())));
+    let wanted = token_key(to);
+    let listed = folder::manifest(to)?.unwrap_or_default();
+    let old = token_key(from).file.path.display().to_string();
+    if Kind::Token.entries(&listed).is_empty() && !exists(&wanted.file.path)? {
+        return Ok(Some(format!("{} is missing (copy {old} there)", wanted.described())));
     }
-    let ring = |key: &Wanted<'_>| token_keys::parse(&key.read()?).map_err(|error| key.wrong(&error));
-    let (old, new) = (ring(&from)?, ring(&to)?);
-    let goes_on = |id| match (old.get(TokenKeyId(id)), new.get(TokenKeyId(id))) {
+    let ring = |settings: &Settings| -> Result<TokenKeyRing, Failure> {
+        let now = system_now();
+        Folder::read(settings, now)?.ring(settings, now)
+    };
+    let (from, to) = (ring(from)?, ring(to)?);
+    let goes_on = |id| match (from.get(TokenKeyId(id)), to.get(TokenKeyId(id))) {
         (None, _) => true,
         (Some(_), None) => false,
         (Some(old), Some(new)) => new.tag_matches(PROBE, &old.tag(PROBE)),
     };
-    let why = || format!("{} lacks a key of {}", to.file.path.display(), from.file.path.display());
+    let why = || format!("{} lacks a key of {old}", wanted.file.path.display());
     Ok((!(0..=u8::MAX).all(goes_on)).then(why))
+}
+
+/// A key file as text.
+fn read_secret(path: &Path, wanted: &Wanted<'_>) -> Result<Zeroizing<String>, Failure> {
+    private_file::read(path).map_err(|error| {
+        Failure::new(format!("{} {} cannot be read", wanted.what, path.display()))
+            .because(&error)
+            .advise(format!("check who may read it, and {} and keys.dir", wanted.setting))
+    })
+}
+
+fn warn_of_open_files(folder: &Folder) {
+    for path in folder.paths().filter(|path| private_file::is_open_to_others(path).unwrap_or(false)) {
+        tracing::warn!(file = %path.display(), "other users can read or write this key file; chmod it to 600");
+    }
 }
 
 impl Wanted<'_> {
@@ -176,21 +248,8 @@ impl Wanted<'_> {
         failure.advise(format!("{restore}; if it is lost, {init}: then {}", self.loss))
     }
 
-    fn read(&self) -> Result<Zeroizing<String>, Failure> {
-        let path = &self.file.path;
-        let text = private_file::read(path).map_err(|error| {
-            Failure::new(format!("{} cannot be read", self.described()))
-                .because(&error)
-                .advise(format!("check who may read it, and {} and keys.dir", self.setting))
-        })?;
-        if private_file::is_open_to_others(path).unwrap_or(false) {
-            tracing::warn!(file = %path.display(), "other users can read or write this key file; chmod it to 600");
-        }
-        Ok(text)
-    }
-
-    fn wrong(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
-        Failure::new(format!("{} cannot be used", self.described())).because(error).advise(format!(
+    fn wrong_at(&self, path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
+        Failure::new(format!("{} {} cannot be used", self.what, path.display())).because(error).advise(format!(
             "put the right file there, or name another one with {}; with `regrant keys init` a new one is made once this \
              file is moved away: then {}",
             self.setting, self.loss
@@ -204,20 +263,7 @@ impl Make {
             Self::Signing(algorithm) => {
                 SigningKey::generate(algorithm, &OsRandomness).map_err(|error| Failure::of(&error))
             }
-            Self::Token => token_keys::generate(FIRST_KEY, &OsRandomness).map_err(|error| Failure::of(&error)),
+            Self::Token(id) => token_keys::generate(id, &OsRandomness).map_err(|error| Failure::of(&error)),
         }
     }
-}
-
-fn read(settings: &Settings) -> Result<KeysInUse, Failure> {
-    let signing = match (algorithm(settings), signing_key(settings)) {
-        (Some(algorithm), Some(file)) => {
-            let key = SigningKey::from_file_contents(algorithm, &file.read()?);
-            Some(key.map_err(|error| file.wrong(&error))?)
-        }
-        _ => None,
-    };
-    let file = token_key(settings);
-    let ring = token_keys::parse(&file.read()?).map_err(|error| file.wrong(&error))?;
-    Ok(KeysInUse { signing, ring })
 }

@@ -13,6 +13,7 @@ use crate::settings::{self, File, Loaded, Sources};
 use crate::{output, telemetry};
 
 mod ask;
+mod client;
 mod commands;
 mod copy;
 mod explain;
@@ -33,6 +34,7 @@ Examples:
   printf %s \"$TOKEN\" | regrant explain            why is this refresh token refused?
   regrant user import users.csv --dry-run         users of other software, with their password hashes
   regrant session end --user ada@example.org
+  regrant client new gateway                      a secret for a program that may introspect
 
 Configuration: built-in values, then the file (--config), then environment variables
 REGRANT__SECTION__KEY, then flags; later ones win.
@@ -84,6 +86,9 @@ enum Command {
     /// Make key files
     #[command(subcommand)]
     Keys(Keys),
+    /// Make secrets for programs that may ask about tokens
+    #[command(subcommand)]
+    Client(client::Client),
     /// Forget sessions that have been over for longer than sweep.retention, and history older than history.retention
     ///
     /// A server does so by itself every sweep.every; this is for sweep.every = "0s", or for now.

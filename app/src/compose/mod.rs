@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use regrant_adapters::inbound::http::{HttpOptions, Measured, Peer, admin_router, router};
+use regrant_adapters::inbound::http::{HttpOptions, Measured, OAuthOptions, Peer, admin_router, router};
 use regrant_adapters::outbound::events::{EachOf, LogEvents};
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, SigningKey};
 use regrant_adapters::outbound::metrics::Metrics;
@@ -17,6 +17,7 @@ use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
 use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
+use regrant_domain::client::Clients;
 use regrant_domain::policy::{AccessPolicy, KeptAccessPolicy};
 use regrant_domain::ports::{AccessTokens, Ids as _, TokenCodec};
 use regrant_domain::token_key::TokenKeyRing;
@@ -30,8 +31,9 @@ use serde_json::Value;
 pub use clock::ClockFollower;
 
 use crate::failure::Failure;
-use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Server, Settings, Store};
+use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Settings, Store};
 
+pub mod client;
 mod clock;
 pub mod copy;
 pub mod keys;
@@ -105,13 +107,14 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
 }
 
 impl App {
-    /// The HTTP service.
-    pub fn router(&self, server: &Server) -> Router {
+    /// The HTTP service; `here` is where programs on this machine reach it, where only those do.
+    pub fn router(&self, settings: &Settings, here: Option<String>) -> Router {
         let ids = OsIds::new();
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
-        options.body_limit = server.body_limit;
-        options.request_timeout = server.request_timeout;
+        options.body_limit = settings.server.body_limit;
+        options.request_timeout = settings.server.request_timeout;
         options.published_keys = self.published_keys.clone();
+        options.oauth = oauth_options(settings, here);
         router(self.use_cases.clone(), options)
     }
 
@@ -135,6 +138,17 @@ impl App {
 /// Notes on a request where it came from.
 pub fn came_from(request: &mut Request, ip: IpAddr) {
     request.extensions_mut().insert(Peer(ip));
+}
+
+/// What OAuth needs to know.
+pub fn oauth_options(settings: &Settings, here: Option<String>) -> OAuthOptions {
+    let AccessToken { issuer, audience, .. } = &settings.access_token;
+    OAuthOptions {
+        issuer_url: settings.oauth.issuer_url.clone().or(here),
+        token_issuer: issuer.clone(),
+        audience: audience.clone(),
+        clients: Clients::new(settings.oauth.clients.clone()),
+    }
 }
 
 fn retention(settings: &Settings) -> Retention {
@@ -191,7 +205,8 @@ pub fn formats(settings: &Settings, signing: Option<SigningKey>, ring: Arc<Token
     let codec = codec(settings, ring.clone());
     match signing {
         Some(key) => {
-            let tokens = Arc::new(JwtAccessTokens::new(jwt_options(settings), key, Vec::new()));
+            let AccessToken { issuer, audience, .. } = settings.access_token.clone();
+            let tokens = Arc::new(JwtAccessTokens::new(JwtOptions { issuer, audience }, key, Vec::new()));
             let published = tokens.clone();
             Formats { access_tokens: tokens, codec, published: Arc::new(move || published.public_jwks()) }
         }
@@ -212,17 +227,15 @@ pub fn policies(settings: &Settings) -> Policies {
     Policies { access: AccessPolicy { kept, ..chosen.access }, ..chosen }
 }
 
-fn jwt_options(settings: &Settings) -> JwtOptions {
-    let AccessToken { issuer, audience, .. } = &settings.access_token;
-    JwtOptions { issuer: issuer.clone(), audience: audience.clone() }
-}
-
 /// One arm per refresh token format.
 fn codec(settings: &Settings, ring: Arc<TokenKeyRing>) -> Arc<dyn TokenCodec> {
     match settings.refresh_format {
         RefreshFormat::Labelled => Arc::new(LabelledCodec::new(ring)),
         RefreshFormat::Bare => Arc::new(BareCodec::new(ring)),
         RefreshFormat::Opaque => Arc::new(OpaqueCodec::new(ring)),
-        RefreshFormat::Jwt => Arc::new(JwtCodec::new(jwt_options(settings), ring)),
+        RefreshFormat::Jwt => {
+            let AccessToken { refresh_issuer: issuer, audience, .. } = settings.access_token.clone();
+            Arc::new(JwtCodec::new(JwtOptions { issuer, audience }, ring))
+        }
     }
 }

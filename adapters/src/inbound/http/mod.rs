@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 use regrant_domain::usecases::UseCases;
 use serde_json::Value;
 
@@ -24,14 +24,17 @@ mod body;
 mod device;
 mod health;
 mod keys;
+mod oauth;
 mod problem;
 mod query;
 mod sessions;
 mod tokens;
 mod users;
+mod verify;
 mod wire;
 
 pub use admin::{Measured, admin_router};
+pub use oauth::OAuthOptions;
 
 /// The address that a request came from. The server loop puts it into the request's extensions; without it, sessions
 /// have no address.
@@ -53,10 +56,12 @@ pub struct HttpOptions {
     /// The keys that anybody may check access tokens with, each as a JWK (RFC 7517 §4), as they are now; none where
     /// nobody else can check them.
     pub published_keys: Arc<dyn Fn() -> Vec<Value> + Send + Sync>,
+    /// For clients that speak OAuth 2.0.
+    pub oauth: OAuthOptions,
 }
 
 impl HttpOptions {
-    /// 64 KiB, 30 s, 2 s, no keys.
+    /// 64 KiB, 30 s, 2 s, no keys, no OAuth clients.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             body_limit: 64 * 1024,
@@ -64,6 +69,7 @@ impl HttpOptions {
             ready_timeout: Duration::from_secs(2),
             request_ids,
             published_keys: Arc::new(Vec::new),
+            oauth: OAuthOptions::default(),
         }
     }
 }
@@ -115,11 +121,13 @@ fn open_routes() -> Router<App> {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/.well-known/jwks.json", get(keys::published))
+        .route(keys::JWKS, get(keys::published))
         .route("/api/users", post(users::register))
         .route("/api/login", post(tokens::login))
         .route("/api/refresh", post(tokens::refresh))
         .route("/api/revoke", post(tokens::revoke))
+        .route("/api/verify", any(verify::verify))
+        .merge(oauth::routes())
 }
 
 /// Routes that take an access token. The middleware stands before each of them, so no handler can forget it; another

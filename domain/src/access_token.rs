@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 use crate::token_key::TokenKeyId;
 use crate::user::Email;
 
+/// The client that tokens are issued to (RFC 9068 §2.2): people sign in to the service itself.
+pub const CLIENT_ID: &str = "regrant";
+
 /// What an access token is to say.
 #[derive(Debug)]
 pub struct AccessGrant {
@@ -69,15 +72,40 @@ pub struct AccessClaims {
     pub session: SessionId,
     /// When it stops being accepted.
     pub expires_at: Timestamp,
-    /// What the store must hold for it, where its hash is kept; `None` where it is signed.
-    pub kept: Option<Held>,
+    /// What makes it genuine.
+    pub proof: Proof,
+}
+
+/// What makes an access token genuine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A signature: until its expiry, it is good by itself.
+    Signed {
+        /// `jti`
+        id: AccessTokenId,
+        /// `iat`
+        issued_at: Timestamp,
+    },
+    /// What the store must hold for it.
+    Kept(Held),
+}
+
+impl Proof {
+    /// What the store must hold, if anything.
+    pub const fn kept(self) -> Option<Held> {
+        match self {
+            Self::Signed { .. } => None,
+            Self::Kept(held) => Some(held),
+        }
+    }
 }
 
 impl AccessClaims {
     /// Why the session as it is does not bear this token out, if so. Of kept tokens, only the one of the current
     /// generation is accepted, and its predecessor for less than `grace` after it was replaced.
     pub fn refusal(&self, snapshot: &Snapshot, grace: Duration, now: Timestamp) -> Option<Refusal> {
-        snapshot.session.refusal(now).or_else(|| self.kept.and_then(|kept| refusal_of_kept(kept, snapshot, grace, now)))
+        let of_kept = || self.proof.kept().and_then(|kept| refusal_of_kept(kept, snapshot, grace, now));
+        snapshot.session.refusal(now).or_else(of_kept)
     }
 }
 

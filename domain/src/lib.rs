@@ -7,6 +7,7 @@
 
 pub mod access_token;
 pub mod address;
+pub mod client;
 pub mod decide;
 pub mod event;
 pub mod history;

@@ -350,6 +350,12 @@ pub trait TokenCodec: Send + Sync {
     /// Reads a text and proves that this deployment issued it.
     fn decode(&self, text: &str) -> Result<Presented, NotAuthentic>;
 
+    /// The name that it writes into this token beside its secret (`jti`), in formats that have one.
+    fn id_of(&self, token: &RefreshToken) -> Option<uuid::Uuid> {
+        let _ = token;
+        None
+    }
+
     /// Under which key a store keeps a token of this format.
     fn lookup(&self, token: &RefreshToken) -> LookupKey;
 

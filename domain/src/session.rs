@@ -3,7 +3,7 @@
 use crate::history::Origin;
 use crate::ids::{SessionId, UserId};
 use crate::reason::{EndReason, Refusal};
-use crate::refresh_token::{LookupKey, TokenState};
+use crate::refresh_token::{Generation, LookupKey, TokenState};
 use crate::time::Timestamp;
 
 /// One signed-in device.
@@ -86,6 +86,13 @@ impl Snapshot {
     /// When it was last refreshed; `None` before the first rotation, and where tokens do not rotate.
     pub fn last_refreshed_at(&self) -> Option<Timestamp> {
         self.token.recent.last_spent_at()
+    }
+
+    /// When the tokens of this generation were made, as long as that is remembered: at sign-in, or when the generation
+    /// before it was spent.
+    pub fn issued_at(&self, generation: Generation) -> Option<Timestamp> {
+        let before = generation.0.checked_sub(1).map(Generation);
+        before.map_or(Some(self.session.created_at), |spent| self.token.recent.get(spent).map(|spent| spent.at))
     }
 
     /// Whether a refresh could still succeed at `now`.

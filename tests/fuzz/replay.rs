@@ -50,6 +50,7 @@ replays!(
     bare,
     body,
     configuration,
+    form,
     head,
     labelled,
     opaque_access,

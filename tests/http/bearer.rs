@@ -5,8 +5,9 @@ use crate::support::transport::{Answer, Call};
 
 const ASK: &str = "Bearer realm=\"regrant\"";
 
+/// Those that tell a malformed token from a refused one, and look at the query string.
 fn routes_with_a_token() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().filter(|route| route.needs != Needs::Nothing)
+    ROUTES.iter().filter(|route| route.takes_bearer() && route.needs != Needs::Forwarded)
 }
 
 #[track_caller]

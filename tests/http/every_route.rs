@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::actors::{Device, Person};
 use crate::support::transport::{Answer, Call};
-use crate::support::world::World;
+use crate::support::world::{GATEWAY, World};
 
 /// What a request must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub(crate) enum Needs {
     Nothing,
     Access,
     Refresh,
+    /// The access token of somebody else's request.
+    Forwarded,
+    /// A token in a form.
+    Form,
 }
 
 /// A route, and what it answers when all is well.
@@ -26,8 +30,15 @@ pub(crate) struct Route {
     pub(crate) status: u16,
 }
 
+impl Route {
+    /// Whether it takes a token in the header.
+    pub(crate) fn takes_bearer(&self) -> bool {
+        matches!(self.needs, Needs::Access | Needs::Refresh | Needs::Forwarded)
+    }
+}
+
 /// Every route.
-pub(crate) const ROUTES: [Route; 15] = [
+pub(crate) const ROUTES: [Route; 21] = [
     Route { method: Method::GET, path: "/healthz", needs: Needs::Nothing, status: 200 },
     Route { method: Method::GET, path: "/readyz", needs: Needs::Nothing, status: 200 },
     Route { method: Method::GET, path: "/.well-known/jwks.json", needs: Needs::Nothing, status: 200 },
@@ -43,6 +54,12 @@ pub(crate) const ROUTES: [Route; 15] = [
     Route { method: Method::DELETE, path: "/api/sessions/{id}", needs: Needs::Access, status: 204 },
     Route { method: Method::GET, path: "/api/sessions/{id}/history", needs: Needs::Access, status: 200 },
     Route { method: Method::GET, path: "/api/sessions?live=true", needs: Needs::Access, status: 200 },
+    Route { method: Method::GET, path: "/api/verify", needs: Needs::Forwarded, status: 200 },
+    Route { method: Method::GET, path: "/api/verify?check=session", needs: Needs::Forwarded, status: 200 },
+    Route { method: Method::GET, path: "/.well-known/oauth-authorization-server", needs: Needs::Nothing, status: 200 },
+    Route { method: Method::POST, path: "/oauth/token", needs: Needs::Form, status: 200 },
+    Route { method: Method::POST, path: "/oauth/revoke", needs: Needs::Form, status: 200 },
+    Route { method: Method::POST, path: "/oauth/introspect", needs: Needs::Form, status: 200 },
 ];
 
 /// A world with Ada and her phone, to try one route in.
@@ -73,8 +90,20 @@ impl Scene {
     pub(crate) fn proper(&self, route: &Route) -> Call {
         match route.needs {
             Needs::Nothing => self.anonymous(route),
-            Needs::Access => self.anonymous(route).bearer(&self.phone.access),
+            Needs::Access | Needs::Forwarded => self.anonymous(route).bearer(&self.phone.access),
             Needs::Refresh => self.anonymous(route).bearer(&self.phone.refresh),
+            Needs::Form => self.form(route),
+        }
+    }
+
+    fn form(&self, route: &Route) -> Call {
+        let refresh = self.phone.refresh.as_str();
+        match route.path {
+            "/oauth/token" => {
+                self.anonymous(route).form(&[("grant_type", "refresh_token"), ("refresh_token", refresh)])
+            }
+            "/oauth/revoke" => self.anonymous(route).form(&[("token", refresh)]),
+            _ => self.anonymous(route).form(&[("token", refresh)]).basic(GATEWAY),
         }
     }
 
@@ -145,7 +174,7 @@ async fn the_document_is_served_and_the_page_shows_it_with_files_of_its_own() {
     assert!(settings.text().contains("/openapi.json"), "{}", settings.text());
 }
 
-/// Of the one answer that may be kept: the published keys.
+/// Of the answers that may be kept: the published keys, and where everything is.
 const KEPT: &str = "public, max-age=300";
 
 fn has_the_common_headers(answer: &Answer) {
@@ -160,13 +189,13 @@ async fn every_route_does_its_work_and_its_answer_is_not_stored() {
         let answer = scene.world.send(scene.proper(route)).await;
         has_the_common_headers(answer.is(route.status));
         let is_kept = answer.header("cache-control") == Some(KEPT);
-        assert_eq!(is_kept, route.path == "/.well-known/jwks.json", "{}", answer.everything());
+        assert_eq!(is_kept, route.path.starts_with("/.well-known/"), "{}", answer.everything());
     }
 }
 
 #[tokio::test]
 async fn without_a_token_a_route_that_needs_one_says_which_and_names_no_error() {
-    for route in ROUTES.iter().filter(|route| route.needs != Needs::Nothing) {
+    for route in ROUTES.iter().filter(|route| route.takes_bearer()) {
         let scene = Scene::new().await;
         let answer = scene.world.send(scene.anonymous(route)).await;
         has_the_common_headers(answer.is_problem(401, "missing_token"));
@@ -177,9 +206,9 @@ async fn without_a_token_a_route_that_needs_one_says_which_and_names_no_error() 
 
 #[tokio::test]
 async fn a_token_of_the_other_kind_is_not_accepted() {
-    for route in ROUTES.iter().filter(|route| route.needs != Needs::Nothing) {
+    for route in ROUTES.iter().filter(|route| route.takes_bearer()) {
         let scene = Scene::new().await;
-        let token = if route.needs == Needs::Access { &scene.phone.refresh } else { &scene.phone.access };
+        let token = if route.needs == Needs::Refresh { &scene.phone.access } else { &scene.phone.refresh };
         let answer = scene.world.send(scene.anonymous(route).bearer(token)).await;
         has_the_common_headers(answer.is_problem(401, "invalid_token"));
         let challenge = answer.header("www-authenticate").unwrap();
@@ -191,7 +220,8 @@ async fn a_token_of_the_other_kind_is_not_accepted() {
 #[tokio::test]
 async fn a_method_that_a_route_does_not_have_is_told_with_those_that_it_has() {
     let world = World::new();
-    for route in &ROUTES {
+    // A proxy may ask in any way.
+    for route in ROUTES.iter().filter(|route| route.needs != Needs::Forwarded) {
         for method in [Method::OPTIONS, Method::PATCH] {
             let answer = world.send(Call::new(method, route.path)).await;
             has_the_common_headers(answer.is_problem(405, "method_not_allowed"));

@@ -12,7 +12,8 @@ use crate::support::world::World;
 #[tokio::test]
 async fn while_the_stores_are_away_every_route_says_try_again() {
     for health in [Health::Away, Health::Corrupt, Health::AnswersLost] {
-        let asks_no_store = ["/healthz", "/.well-known/jwks.json"];
+        let asks_no_store =
+            ["/healthz", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/api/verify"];
         for route in ROUTES.iter().filter(|route| !asks_no_store.contains(&route.path)) {
             let scene = Scene::new().await;
             scene.world.sessions.becomes(health);

@@ -3,7 +3,9 @@
 mod first_run;
 mod keys;
 mod kills;
+mod oauth;
 mod observing;
+mod proxies;
 mod queries;
 mod reasons;
 mod rotation;
@@ -37,6 +39,8 @@ pub(crate) struct Service {
 pub(crate) struct Start {
     /// A file below `config/`.
     pub(crate) config: Option<&'static str>,
+    /// Where to listen; `None`: on this machine only.
+    pub(crate) listen: Option<&'static str>,
     pub(crate) env: BTreeMap<&'static str, String>,
 }
 
@@ -64,7 +68,7 @@ pub(crate) fn command(home: &Path, start: &Start) -> Command {
     if let Some(name) = start.config {
         command.arg("--config").arg(root().join("config").join(name));
     }
-    command.arg("--listen").arg("127.0.0.1:0").arg("--data").arg(home.join("data"));
+    command.arg("--listen").arg(start.listen.unwrap_or("127.0.0.1:0")).arg("--data").arg(home.join("data"));
     command.current_dir(home).envs(&start.env).stdin(Stdio::null());
     command
 }

@@ -21,8 +21,8 @@ pub(super) fn client(language: &str) -> PathBuf {
     path
 }
 
-/// Runs a program with a token on its standard input, and returns the claims that it prints.
-fn claims_by(command: &mut Command, token: &str) -> Value {
+/// Runs a program with a token on its standard input, and returns the JSON that it prints.
+pub(super) fn output_of(command: &mut Command, token: &str) -> Value {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
     let out = child.wait_with_output().unwrap();
@@ -45,7 +45,7 @@ async fn libraries_of_other_languages_verify_access_tokens_with_the_published_ke
         python.env("PYTHONPATH", client("python")).env("no_proxy", "*");
         let mut node = Command::new("node");
         node.arg(scripts.join("verify.mjs")).arg(client("node")).args([&service.base, "regrant", "regrant"]);
-        for claims in [claims_by(&mut python, token), claims_by(&mut node, token)] {
+        for claims in [output_of(&mut python, token), output_of(&mut node, token)] {
             assert_eq!(claims["sub"], login["id"], "{algorithm}");
             assert_eq!(claims["sid"], login["session_id"]);
             assert_eq!(claims["user_email"], "ada@example.org");

@@ -3,6 +3,8 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use regrant_adapters::inbound::http::Peer;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -99,6 +101,18 @@ impl Call {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
+    /// With a form as its body; values are encoded.
+    pub(crate) fn form(self, pairs: &[(&str, &str)]) -> Self {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        self.header("content-type", "application/x-www-form-urlencoded").body(pairs.join("&"))
+    }
+
+    /// With HTTP Basic.
+    pub(crate) fn basic(self, (name, secret): (&str, &str)) -> Self {
+        let credentials = STANDARD.encode(format!("{}:{}", encoded(name), encoded(secret)));
+        self.header("authorization", format!("Basic {credentials}"))
+    }
+
     /// With a body, and nothing said of it.
     pub(crate) fn body(self, body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..self }
@@ -113,6 +127,12 @@ impl Call {
         request.extensions_mut().insert(Peer([192, 0, 2, 7].into()));
         request
     }
+}
+
+/// As a form has it.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// An answer, read to its end.
@@ -151,6 +171,22 @@ impl Answer {
     #[track_caller]
     pub(crate) fn is(&self, status: u16) -> &Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.everything());
+        self
+    }
+
+    /// Asserts an error of OAuth (RFC 6749 §5.2), with the reason where the token was authentic.
+    #[track_caller]
+    pub(crate) fn is_oauth_error(&self, status: u16, error: &str, code: Option<&str>) -> &Self {
+        self.is(status);
+        let body = self.json();
+        assert_eq!((body["error"].as_str(), body["code"].as_str()), (Some(error), code), "{}", self.everything());
+        let said = body["error_description"].as_str().unwrap();
+        assert!(!said.is_empty() && said.bytes().all(|b| matches!(b, b' '..=b'~') && !b"\"\\".contains(&b)), "{said}");
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert_eq!((self.header("cache-control"), self.header("pragma")), (Some("no-store"), Some("no-cache")));
+        assert_eq!(body["request_id"], self.header("x-request-id").unwrap());
+        let challenge = (error == "invalid_client").then_some("Basic realm=\"regrant\"");
+        assert_eq!(self.header("www-authenticate"), challenge, "{}", self.everything());
         self
     }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use regrant::compose;
 use regrant::settings::{AccessFormat, File, Settings, Sources, load};
-use regrant_adapters::inbound::http::{HttpOptions, router};
+use regrant_adapters::inbound::http::{HttpOptions, OAuthOptions, router};
 use regrant_adapters::outbound::jwt::{Algorithm, JwtAccessTokens, JwtOptions, SigningKey};
 use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
+use regrant_domain::client::{Client, ClientSecret, Clients};
 use regrant_domain::policy::{
     AccessPolicy, AfterWindow, HistoryPolicy, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
 };
@@ -110,6 +111,9 @@ impl World {
                 .then(|| compose::keys::SigningKeys { signing: signing_key(), also: Vec::new() });
             let formats = compose::formats(&settings, signing, ring());
             (plan.ports.access_tokens, plan.ports.codec) = (formats.access_tokens, formats.codec);
+            plan.options.published_keys = Arc::new(move || formats.published.clone());
+            let clients = plan.options.oauth.clients.clone();
+            plan.options.oauth = OAuthOptions { clients, ..compose::oauth_options(&settings, Some(ISSUER.to_owned())) };
             change(plan);
         })
     }
@@ -133,12 +137,19 @@ fn settings_of(config: &str) -> Settings {
     load(&Sources { file: Some(File::Path(path)), ..Sources::default() }).unwrap().settings
 }
 
+/// Who issues tokens, and where.
+pub(crate) const ISSUER: &str = "https://issuer.test";
+/// For whom.
+pub(crate) const AUDIENCE: &str = "test";
+/// A client that may introspect, and its secret.
+pub(crate) const GATEWAY: (&str, &str) = ("gateway", "the secret of the gateway of tests");
+
 pub(crate) fn access_tokens() -> JwtAccessTokens {
-    let options = JwtOptions { issuer: "https://issuer.test".into(), audience: "test".into() };
+    let options = JwtOptions { issuer: ISSUER.into(), audience: AUDIENCE.into() };
     JwtAccessTokens::new(options, signing_key(), vec![])
 }
 
-fn signing_key() -> SigningKey {
+pub(crate) fn signing_key() -> SigningKey {
     let key = SigningKey::generate(Algorithm::Hs256, &Counting::default()).unwrap();
     SigningKey::from_file_contents(Algorithm::Hs256, &key).unwrap()
 }
@@ -173,5 +184,13 @@ pub(crate) fn policies() -> Policies {
 
 pub(crate) fn options() -> HttpOptions {
     let next = AtomicU64::new(0);
-    HttpOptions::new(Arc::new(move || format!("made-{}", next.fetch_add(1, Ordering::Relaxed))))
+    let options = HttpOptions::new(Arc::new(move || format!("made-{}", next.fetch_add(1, Ordering::Relaxed))));
+    let gateway = Client::new(GATEWAY.0, &ClientSecret::received(GATEWAY.1.to_owned())).unwrap();
+    let oauth = OAuthOptions {
+        issuer_url: Some(ISSUER.into()),
+        token_issuer: ISSUER.into(),
+        audience: AUDIENCE.into(),
+        clients: Clients::new(vec![gateway]),
+    };
+    HttpOptions { oauth, ..options }
 }

@@ -16,8 +16,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
-use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
+use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken, Proof};
 use regrant_domain::history::Origin;
+use regrant_domain::ids::AccessTokenId;
 use regrant_domain::policy::{
     AccessPolicy, AfterWindow, HistoryPolicy, OnRollback, PasswordPolicy, RefreshPolicy, SessionPolicy, WhenFull,
 };
@@ -84,7 +85,9 @@ impl AccessTokens for ClearAccessTokens {
         if now.has_reached(expires_at) {
             return Err(AccessRefusal::Expired);
         }
-        Ok(AccessClaims { user: user.parse().unwrap(), session: session.parse().unwrap(), expires_at, kept: None })
+        let (user, session) = (user.parse().unwrap(), session.parse().unwrap());
+        let proof = Proof::Signed { id: AccessTokenId::from_bytes([1; 16]), issued_at: now };
+        Ok(AccessClaims { user, session, expires_at, proof })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Cli, Command, Config, Migrate, explain, health, keys, session, user};
+use super::{Cli, Command, Config, Migrate, client, explain, health, keys, session, user};
 use crate::compose::{self, App, Purpose, Traces, migrate as schema};
 use crate::failure::Failure;
 use crate::settings::{Loaded, Settings};
@@ -13,7 +13,7 @@ use crate::{output, serve};
 pub(super) async fn run(cli: &Cli, loaded: &Loaded, traces: Option<Traces>) -> Result<(), Failure> {
     let settings = &loaded.settings;
     match &cli.command {
-        None | Some(Command::Serve) => serve::run(settings, cli.global.quiet, traces).await,
+        None | Some(Command::Serve) => Box::pin(serve::run(settings, cli.global.quiet, traces)).await,
         Some(Command::Migrate(what)) => migrate(settings, what).await,
         Some(Command::Config(Config::Check)) => {
             output::line("The configuration is fine.");
@@ -28,6 +28,7 @@ pub(super) async fn run(cli: &Cli, loaded: &Loaded, traces: Option<Traces>) -> R
         Some(Command::Copy(_)) => Ok(()),
         Some(Command::Health(what)) => health::run(settings, what).await,
         Some(Command::Sweep) => sweep(settings).await,
+        Some(Command::Client(what)) => client::run(what),
         Some(Command::User(what)) => user::run(settings, what).await,
         Some(Command::Session(what)) => session::run(settings, what).await,
         Some(Command::Explain(what)) => explain::run(settings, what).await,

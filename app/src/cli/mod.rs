@@ -14,6 +14,7 @@ use crate::settings::{self, File, Loaded, Sources};
 use crate::{output, telemetry};
 
 mod ask;
+mod client;
 mod commands;
 mod copy;
 mod explain;
@@ -36,6 +37,7 @@ Examples:
   printf %s \"$TOKEN\" | regrant explain            why is this refresh token refused?
   regrant user import users.csv --dry-run         users of other software, with their password hashes
   regrant session end --user ada@example.org
+  regrant client new gateway                      a secret for a program that may introspect
 
 Configuration: built-in values, then the file (--config), then environment variables
 REGRANT__SECTION__KEY, then flags; later ones win.
@@ -87,6 +89,9 @@ enum Command {
     /// Make keys, let new ones take over, list them, remove those that are retired
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Make secrets for programs that may ask about tokens
+    #[command(subcommand)]
+    Client(client::Client),
     /// Ask the service that runs with this configuration whether it is alive: exit code 0, or 1
     Health(health::Health),
     /// Forget sessions that have been over for longer than sweep.retention, and history older than history.retention

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use regrant_adapters::inbound::http::{HttpOptions, Peer, admin_router, router};
+use regrant_adapters::inbound::http::{HttpOptions, OAuthOptions, Peer, admin_router, router};
 use regrant_adapters::outbound::events::{EachOf, LogEvents};
 use regrant_adapters::outbound::in_use::InUse;
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions};
@@ -18,6 +18,7 @@ use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
 use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
+use regrant_domain::client::Clients;
 use regrant_domain::policy::{AccessPolicy, KeptAccessPolicy};
 use regrant_domain::ports::{AccessTokens, Clock as _, Ids as _, TokenCodec};
 use regrant_domain::time::Timestamp;
@@ -38,8 +39,9 @@ pub use regrant_adapters::outbound::metrics::{STORE_SPANS, SweepRun};
 pub use watch::Watch;
 
 use crate::failure::Failure;
-use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Server, Settings, Store};
+use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Settings, Store};
 
+pub mod client;
 mod clock;
 pub mod copy;
 pub mod keys;
@@ -146,12 +148,15 @@ pub async fn service_time(settings: &Settings) -> Result<Timestamp, Failure> {
 }
 
 impl App {
-    /// The HTTP service. `traces`: see [`HttpOptions::traces`].
-    pub fn router(&self, server: &Server, traces: Option<Traces>) -> Router {
-        router(self.use_cases.clone(), self.http_options(server, traces))
+    /// The HTTP service; `here` is where programs on this machine reach it, where only those do. `traces`: see
+    /// [`HttpOptions::traces`].
+    pub fn router(&self, settings: &Settings, here: Option<String>, traces: Option<Traces>) -> Router {
+        let mut options = self.http_options(settings, traces);
+        options.oauth = oauth_options(settings, here);
+        router(self.use_cases.clone(), options)
     }
 
-    fn http_options(&self, server: &Server, traces: Option<Traces>) -> HttpOptions {
+    fn http_options(&self, Settings { server, .. }: &Settings, traces: Option<Traces>) -> HttpOptions {
         let ids = OsIds::new();
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
         options.body_limit = server.body_limit;
@@ -166,8 +171,8 @@ impl App {
     }
 
     /// For those who run the service.
-    pub fn admin_router(&self, server: &Server) -> Router {
-        let options = self.http_options(server, None);
+    pub fn admin_router(&self, settings: &Settings) -> Router {
+        let options = self.http_options(settings, None);
         admin_router(self.watch.measured(), self.use_cases.ready.clone(), options.ready_timeout)
     }
 
@@ -195,6 +200,17 @@ impl App {
 /// Notes on a request where it came from.
 pub fn came_from(request: &mut Request, ip: IpAddr) {
     request.extensions_mut().insert(Peer(ip));
+}
+
+/// What OAuth needs to know.
+pub fn oauth_options(settings: &Settings, here: Option<String>) -> OAuthOptions {
+    let AccessToken { issuer, audience, .. } = &settings.access_token;
+    OAuthOptions {
+        issuer_url: settings.oauth.issuer_url.clone().or(here),
+        token_issuer: issuer.clone(),
+        audience: audience.clone(),
+        clients: Clients::new(settings.oauth.clients.clone()),
+    }
 }
 
 fn retention(settings: &Settings) -> Retention {
@@ -250,7 +266,8 @@ pub fn formats(settings: &Settings, signing: Option<SigningKeys>, ring: Arc<Toke
     let codec = codec(settings, ring.clone());
     match signing {
         Some(SigningKeys { signing, also }) => {
-            let tokens = JwtAccessTokens::new(jwt_options(settings), signing, also);
+            let AccessToken { issuer, audience, .. } = settings.access_token.clone();
+            let tokens = JwtAccessTokens::new(JwtOptions { issuer, audience }, signing, also);
             Formats { published: tokens.public_jwks(), access_tokens: Arc::new(tokens), codec }
         }
         None => Formats { access_tokens: Arc::new(OpaqueAccessTokens::new(ring)), codec, published: Vec::new() },
@@ -298,17 +315,15 @@ pub fn policies(settings: &Settings) -> Policies {
     Policies { access: AccessPolicy { kept, ..chosen.access }, ..chosen }
 }
 
-fn jwt_options(settings: &Settings) -> JwtOptions {
-    let AccessToken { issuer, audience, .. } = &settings.access_token;
-    JwtOptions { issuer: issuer.clone(), audience: audience.clone() }
-}
-
 /// One arm per refresh token format.
 fn codec(settings: &Settings, ring: Arc<TokenKeyRing>) -> Arc<dyn TokenCodec> {
     match settings.refresh_format {
         RefreshFormat::Labelled => Arc::new(LabelledCodec::new(ring)),
         RefreshFormat::Bare => Arc::new(BareCodec::new(ring)),
         RefreshFormat::Opaque => Arc::new(OpaqueCodec::new(ring)),
-        RefreshFormat::Jwt => Arc::new(JwtCodec::new(jwt_options(settings), ring)),
+        RefreshFormat::Jwt => {
+            let AccessToken { refresh_issuer: issuer, audience, .. } = settings.access_token.clone();
+            Arc::new(JwtCodec::new(JwtOptions { issuer, audience }, ring))
+        }
     }
 }

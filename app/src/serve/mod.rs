@@ -95,14 +95,15 @@ pub async fn start_traced(settings: &Settings, traces: Option<Traces>) -> Result
         beside.push(tokio::spawn(certificate.follow(stopped.clone())));
     }
     let admin = admin.map(|(listener, endpoint)| {
-        let (door, router) = (Door { listener, tls: None }, app.admin_router(server));
+        let (door, router) = (Door { listener, tls: None }, app.admin_router(settings));
         let serving = accept::run(door, router, server.clone(), counted(&watch, "admin"), stopped.clone());
         beside.push(tokio::spawn(async {
             let _ = serving.await;
         }));
         endpoint
     });
-    let (door, router) = (Door { listener, tls }, app.router(server, traces));
+    let here = endpoint.addr().filter(|addr| addr.ip().is_loopback()).map(|_| endpoint.url());
+    let (door, router) = (Door { listener, tls }, app.router(settings, here, traces));
     let serving = accept::run(door, router, server.clone(), counted(&watch, "public"), stopped);
     let made = std::mem::take(&mut app.made);
     Ok(Running { endpoint, admin, made, stop, server: tokio::spawn(serving), beside, app })

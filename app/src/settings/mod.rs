@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regrant_domain::client::Client;
 use regrant_domain::usecases::Policies;
 
 pub(crate) mod duration;
@@ -14,6 +15,7 @@ mod fault;
 mod layers;
 mod listen;
 mod read;
+mod read_oauth;
 mod read_store;
 mod reader;
 mod show;
@@ -37,6 +39,8 @@ pub struct Settings {
     pub clock: ClockCheck,
     /// How access tokens are made.
     pub access_token: AccessToken,
+    /// For clients that speak OAuth 2.0.
+    pub oauth: OAuth,
     /// How refresh tokens are written.
     pub refresh_format: RefreshFormat,
     /// What the domain decides by.
@@ -105,12 +109,23 @@ pub enum RefreshFormat {
 pub struct AccessToken {
     /// How they are written.
     pub format: AccessFormat,
-    /// `iss` of JWTs, refresh tokens included.
+    /// `iss` of access tokens.
     pub issuer: String,
+    /// `iss` of refresh tokens that are JWTs.
+    pub refresh_issuer: String,
     /// `aud` of JWTs, refresh tokens included.
     pub audience: String,
     /// For how long an opaque one outlives its replacement.
     pub grace: Duration,
+}
+
+/// `[oauth]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OAuth {
+    /// Where clients reach the service, without a slash at the end; `None`: only known where it listens on this machine alone.
+    pub issuer_url: Option<String>,
+    /// Who may introspect.
+    pub clients: Vec<Client>,
 }
 
 /// How access tokens are written: one variant per format.

@@ -11,13 +11,15 @@ use regrant_domain::policy::{
 use regrant_domain::usecases::Policies;
 use regrant_domain::usecases::register::TakenEmail;
 
-use super::read_store;
 use super::reader::Reader;
 use super::{
     AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Listen, Log, LogFormat, Otlp, RefreshFormat, Server,
     Settings, Sweep, Tls,
 };
+use super::{read_oauth, read_store};
 
+/// What is written into tokens where the operator says nothing else.
+const NAME: &str = "regrant";
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 /// The longest life of a token or session: ten years.
@@ -29,7 +31,8 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
     let data_dir = folder(r, "data.dir");
     let store = read_store::store(r, &data_dir);
     let clock = read_store::clock(r);
-    let access_token = access_token(r);
+    let oauth = read_oauth::oauth(r);
+    let access_token = access_token(r, oauth.issuer_url.as_deref());
     let (refresh_format, refresh) = refresh_token(r, access_token.format);
     let policies = Policies {
         refresh,
@@ -59,6 +62,7 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
         data_dir,
         store: store?,
         clock,
+        oauth,
         access_token,
         refresh_format,
         policies,
@@ -135,7 +139,7 @@ fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {
     PathBuf::from(path)
 }
 
-fn access_token(r: &mut Reader<'_>) -> AccessToken {
+fn access_token(r: &mut Reader<'_>, issuer_url: Option<&str>) -> AccessToken {
     let opaque = r.choice("access_token.format", &[("jwt", false), ("opaque", true)], false);
     let algorithms = [
         ("ES256", Algorithm::Es256),
@@ -144,11 +148,15 @@ fn access_token(r: &mut Reader<'_>) -> AccessToken {
         ("HS256", Algorithm::Hs256),
     ];
     let algorithm = r.choice("access_token.algorithm", &algorithms, Algorithm::Es256);
-    let named = |name: String| if name.is_empty() { "regrant".to_owned() } else { name };
+    let named = |name: &str, otherwise: &str| if name.is_empty() { otherwise.to_owned() } else { name.to_owned() };
+    let issuer = r.text("access_token.issuer");
     AccessToken {
         format: if opaque { AccessFormat::Opaque } else { AccessFormat::Jwt(algorithm) },
-        issuer: named(r.text("access_token.issuer")),
-        audience: named(r.text("access_token.audience")),
+        // RFC 8414 §2 and RFC 9068 §2.2 are about one issuer. Refresh tokens are read by nobody else: they are not refused
+        // because the service got an address.
+        issuer: named(&issuer, issuer_url.unwrap_or(NAME)),
+        refresh_issuer: named(&issuer, NAME),
+        audience: named(&r.text("access_token.audience"), NAME),
         grace: r.duration("access_token.grace", Duration::ZERO..=Duration::from_mins(1)),
     }
 }

@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::layers::BUILT_IN_NAME;
 
 /// Keys whose values may hold a password: never part of a message.
-pub(super) const SECRET_KEYS: [&str; 3] = ["store.url", "users.url", "telemetry.otlp_endpoint"];
+pub(super) const SECRET_KEYS: [&str; 4] = ["store.url", "users.url", "telemetry.otlp_endpoint", "oauth.clients"];
 
 /// See the module.
 #[derive(Debug)]

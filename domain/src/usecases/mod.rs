@@ -22,10 +22,12 @@ pub mod copy;
 pub mod explain;
 pub mod history;
 pub mod import;
+pub mod introspect;
 pub mod operate;
 pub mod ready;
 pub mod refresh;
 pub mod register;
+pub mod revoke;
 pub mod sessions;
 pub mod sign_in;
 pub mod sign_out;
@@ -43,8 +45,12 @@ pub struct UseCases {
     pub refresh: refresh::Refresh,
     /// Who is calling?
     pub authenticate: authenticate::Authenticate,
-    /// Revoke.
+    /// Revoke a refresh token.
     pub sign_out: sign_out::SignOut,
+    /// Revoke a token of any kind.
+    pub revoke: revoke::Revoke,
+    /// What is a token worth?
+    pub introspect: introspect::Introspect,
     /// The user's own account.
     pub account: account::Account,
     /// The user's own sessions.
@@ -83,6 +89,8 @@ impl UseCases {
             refresh: refresh::Refresh::new(ports.clone(), refresh, access),
             authenticate: authenticate::Authenticate::new(ports.clone(), access),
             sign_out: sign_out::SignOut::new(ports.clone()),
+            revoke: revoke::Revoke::new(ports.clone(), access),
+            introspect: introspect::Introspect::new(ports.clone(), policies),
             account: account::Account::new(ports.clone(), password),
             sessions: sessions::Sessions::new(ports.clone()),
             history: history::History::new(ports.clone(), history),

@@ -50,7 +50,7 @@ pub(crate) fn access(data: &[u8]) -> Made {
     let Ok(claims) = tokens.verify(&text, start) else { return Made::Nothing };
     has_the_header_of(&text, "at+jwt");
     assert!(JwtCodec::new(options(), keys::ours()).decode(&text).is_err(), "it is a refresh token too");
-    assert!(claims.kept.is_none() && claims.expires_at > start);
+    assert!(claims.proof.kept().is_none() && claims.expires_at > start);
     assert_eq!(tokens.verify(&text, claims.expires_at).err(), Some(AccessRefusal::Expired));
     Made::Something
 }

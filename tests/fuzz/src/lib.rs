@@ -11,6 +11,7 @@
 
 mod bodies;
 mod configuration;
+mod forms;
 mod heads;
 mod jwts;
 mod keys;
@@ -53,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "access_jwt", read: jwts::access },
     Target { name: "head", read: heads::read },
     Target { name: "body", read: bodies::read },
+    Target { name: "form", read: forms::read },
     Target { name: "password_hash", read: password_hashes::read },
     Target { name: "configuration", read: configuration::read },
     Target { name: "users_file", read: users_files::read },

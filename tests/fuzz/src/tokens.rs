@@ -61,7 +61,7 @@ pub(crate) fn opaque_access(data: &[u8]) -> Made {
     let as_refresh = OpaqueCodec::new(keys::ours()).decode(text);
     assert!(as_refresh.is_err() || verdict == Err(AccessRefusal::NotAuthentic));
     let Ok(claims) = verdict else { return Made::Nothing };
-    assert!(claims.kept.is_some() && text.len() == 256);
+    assert!(claims.proof.kept().is_some() && text.len() == 256);
     assert_eq!(tokens.verify(text, claims.expires_at), Err(AccessRefusal::Expired));
     Made::Something
 }

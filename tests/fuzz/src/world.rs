@@ -80,13 +80,17 @@ impl World {
 }
 
 impl Answer {
-    /// It is about the request, and a refusal says what it is in the one form that refusals have.
+    /// It is about the request, and a refusal says what it is in one of the forms that refusals have.
     pub(crate) fn is_in_order(&self, has_body: bool) {
         let Self { status, headers, body } = self;
         assert!(!status.is_server_error() && !status.is_informational(), "{status}: {}", String::from_utf8_lossy(body));
         assert!(headers.contains_key("x-request-id") && headers.contains_key(header::CACHE_CONTROL));
         if !status.is_client_error() {
             return;
+        }
+        if headers[header::CONTENT_TYPE] == "application/json" {
+            let error: Value = serde_json::from_slice(body).unwrap_or_default();
+            return assert!(!has_body || error["error"].is_string(), "neither a problem nor an error of OAuth");
         }
         assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
         assert!(*status != StatusCode::UNAUTHORIZED || headers.contains_key(header::WWW_AUTHENTICATE));

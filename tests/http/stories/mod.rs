@@ -89,7 +89,7 @@ fn text(answer: &Answer, field: &str) -> String {
 }
 
 /// The claims or the header of a JWT.
-fn part(token: &str, index: usize) -> serde_json::Value {
+pub(super) fn part(token: &str, index: usize) -> serde_json::Value {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let part = token.split('.').nth(index).expect("a JWT");

@@ -68,6 +68,25 @@ impl FromRequestParts<App> for RefreshBearer {
     }
 }
 
+/// The access token of a request that a proxy has to decide about. The query string is not looked at: it is that other
+/// request's. What is malformed is a refusal: proxies take any other answer for an outage.
+pub(super) struct ForwardedBearer(TokenText);
+
+impl ForwardedBearer {
+    /// The token.
+    pub(super) fn text(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl FromRequestParts<App> for ForwardedBearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        authorization(&parts.headers).map(Self).map_err(Problem::into_refusal)
+    }
+}
+
 /// The `Idempotency-Key` of a request, if it has one.
 pub(super) struct Retry(pub(super) Option<RetryKey>);
 
@@ -92,6 +111,10 @@ fn bearer(headers: &HeaderMap, uri: &Uri) -> Result<TokenText, Problem> {
     if has_token_parameter(uri) {
         return Err(Problem::invalid_request("Tokens are not taken from the query string; send a Bearer header."));
     }
+    authorization(headers)
+}
+
+fn authorization(headers: &HeaderMap) -> Result<TokenText, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Err(Problem::missing_token()),

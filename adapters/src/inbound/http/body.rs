@@ -56,7 +56,8 @@ impl FromRequest<App> for NoBody {
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+/// Reads a body to its end.
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     let read = Limited::new(body, limit).collect().await;
     read.map(http_body_util::Collected::to_bytes).map_err(|error| {
         if error.is::<LengthLimitError>() { Problem::body_too_large(limit) } else { Problem::incomplete_body() }

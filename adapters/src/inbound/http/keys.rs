@@ -10,6 +10,9 @@ use serde_json::json;
 
 use super::App;
 
+/// Where they are.
+pub(super) const JWKS: &str = "/.well-known/jwks.json";
+
 /// A JWK Set.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes what is published")]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 use regrant_domain::usecases::UseCases;
 use serde_json::Value;
 use tracing::Span;
@@ -25,6 +25,7 @@ mod body;
 mod device;
 mod health;
 mod keys;
+mod oauth;
 mod openapi;
 mod problem;
 mod query;
@@ -32,10 +33,12 @@ mod sessions;
 mod tokens;
 mod trace;
 mod users;
+mod verify;
 mod wire;
 
 pub use admin::{Measured, Text, admin_router};
 pub use around::Answered;
+pub use oauth::OAuthOptions;
 pub use openapi::document;
 pub use trace::TraceParent;
 
@@ -68,13 +71,15 @@ pub struct HttpOptions {
     pub traces: Option<Traces>,
     /// For how long they may be kept without asking again, in whole seconds.
     pub published_max_age: Duration,
+    /// For clients that speak OAuth 2.0.
+    pub oauth: OAuthOptions,
 }
 
 /// See [`HttpOptions::traces`].
 pub type Traces = Arc<dyn Fn(&Span, Option<TraceParent>) -> String + Send + Sync>;
 
 impl HttpOptions {
-    /// 64 KiB, 30 s, 2 s, with documentation, no keys, 5 min; nobody is told, and traces go nowhere.
+    /// 64 KiB, 30 s, 2 s, with documentation, no keys, 5 min, no OAuth clients; nobody is told, and traces go nowhere.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             body_limit: 64 * 1024,
@@ -86,6 +91,7 @@ impl HttpOptions {
             answered: Arc::new(|_| {}),
             traces: None,
             published_max_age: Duration::from_mins(5),
+            oauth: OAuthOptions::default(),
         }
     }
 }
@@ -139,11 +145,13 @@ fn open_routes() -> Router<App> {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/.well-known/jwks.json", get(keys::published))
+        .route(keys::JWKS, get(keys::published))
         .route("/api/users", post(users::register))
         .route("/api/login", post(tokens::login))
         .route("/api/refresh", post(tokens::refresh))
         .route("/api/revoke", post(tokens::revoke))
+        .route("/api/verify", any(verify::verify))
+        .merge(oauth::routes())
 }
 
 /// Routes that take an access token. The middleware stands before each of them, so no handler can forget it; another

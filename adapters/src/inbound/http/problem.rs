@@ -13,7 +13,7 @@ use regrant_domain::ports::PortError;
 use regrant_domain::reason::{EndReason, Refusal};
 use regrant_domain::refresh_token::InvalidRetryKey;
 use regrant_domain::usecases::account::Changed;
-use regrant_domain::usecases::authenticate::{Authenticated, Caller};
+use regrant_domain::usecases::authenticate::Authenticated;
 use regrant_domain::usecases::refresh::{Granted, Refreshed};
 use regrant_domain::usecases::register::Registered;
 use regrant_domain::usecases::sessions::EndedOne;
@@ -23,6 +23,10 @@ use regrant_domain::user::{InvalidEmail, InvalidPassword, User};
 use serde_json::json;
 
 use super::wire::NEW_PASSWORD;
+
+mod oauth;
+
+pub(super) use oauth::{OAuthError, granted};
 
 /// A request that is not done, and what to tell of it.
 #[derive(Debug, Clone)]
@@ -38,6 +42,8 @@ pub(super) struct Problem {
     challenge: Option<Challenge>,
     /// Ask again, in a second.
     again: bool,
+    /// Told in the form of RFC 6749 §5.2, with this error, instead of that of RFC 9457.
+    oauth: Option<OAuthError>,
 }
 
 /// `WWW-Authenticate` (RFC 6750 §3).
@@ -49,6 +55,8 @@ enum Challenge {
     InvalidRequest,
     /// Refused.
     InvalidToken,
+    /// A client is to prove itself, by HTTP Basic (RFC 6749 §5.2).
+    Client,
 }
 
 // What the answers of the domain mean.
@@ -100,7 +108,7 @@ pub(super) fn signed_out(outcome: SignedOut) -> Result<(), Problem> {
 }
 
 /// Answer to "who is calling?".
-pub(super) fn authenticated(outcome: Authenticated) -> Result<Box<Caller>, Problem> {
+pub(super) fn authenticated<C>(outcome: Authenticated<C>) -> Result<C, Problem> {
     match outcome {
         Authenticated::Caller(caller) => Ok(caller),
         Authenticated::NotAuthentic => Err(Problem::not_authentic()),
@@ -199,6 +207,17 @@ impl Problem {
 
     fn refused(code: &'static str, detail: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, "Token refused", detail).challenging(Challenge::InvalidToken)
+    }
+
+    /// A refusal, whatever it was before: to a caller who knows no third answer.
+    pub(super) fn into_refusal(self) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, ..self }
+    }
+
+    /// A proxy asks for a check that there is not.
+    pub(super) fn unknown_check() -> Self {
+        let detail = "The parameter check takes one value: check=session.";
+        Self::new(StatusCode::BAD_REQUEST, "invalid_query", "Unknown parameter", detail)
     }
 
     /// `Idempotency-Key` is there more than once.
@@ -302,7 +321,7 @@ impl Problem {
     }
 
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, title, detail: detail.into(), field: None, challenge: None, again: false }
+        Self { status, code, title, detail: detail.into(), field: None, challenge: None, again: false, oauth: None }
     }
 
     fn challenging(self, challenge: Challenge) -> Self {
@@ -320,6 +339,9 @@ impl Problem {
 
     /// Writes it into its answer: the only place where the body of a problem is made.
     pub(super) fn write(self, response: &mut Response, request_id: &str) {
+        if let Some(error) = self.oauth {
+            return self.write_as_oauth(error, response, request_id);
+        }
         let mut body = json!({
             "type": format!("urn:regrant:problem:{}", self.code),
             "title": self.title,
@@ -332,8 +354,12 @@ impl Problem {
             body["field"] = field.into();
         }
         *response.body_mut() = Body::from(body.to_string());
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        self.write_headers(response);
+    }
+
+    fn write_headers(self, response: &mut Response) {
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.again {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -349,11 +375,16 @@ impl Challenge {
             Self::Ask => return Some(HeaderValue::from_static("Bearer realm=\"regrant\"")),
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
+            Self::Client => return Some(HeaderValue::from_static("Basic realm=\"regrant\"")),
         };
-        // RFC 6750 §3: printable ASCII without quotes and backslashes.
-        let said: String = detail.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+        let said = plain(detail);
         HeaderValue::try_from(format!("Bearer error=\"{error}\", error_description=\"{said}\"")).ok()
     }
+}
+
+/// Printable ASCII without quotes and backslashes (RFC 6749 §5.2, RFC 6750 §3).
+fn plain(detail: &str) -> String {
+    detail.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
 }
 
 /// Travels as an extension: the request's id, which the body names, is known further out.

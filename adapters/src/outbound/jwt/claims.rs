@@ -5,14 +5,11 @@
 
 use std::borrow::Cow;
 
-use regrant_domain::access_token::AccessGrant;
+use regrant_domain::access_token::{AccessGrant, CLIENT_ID};
 use regrant_domain::ids::{AccessTokenId, SessionId, UserId};
 use regrant_domain::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
-
-/// The client that tokens are issued to (RFC 9068 §2.2): people sign in to the service itself.
-const CLIENT_ID: &str = "regrant";
 
 /// The claims that are written (RFC 9068 §2.2, RFC 7519 §4.1).
 #[derive(Serialize)]
@@ -52,16 +49,16 @@ pub(super) struct Claims {
     aud: Audience,
     #[serde(deserialize_with = "instant")]
     pub(super) exp: Timestamp,
-    #[serde(rename = "iat", deserialize_with = "instant")]
-    _iat: Timestamp,
+    #[serde(deserialize_with = "instant")]
+    pub(super) iat: Timestamp,
     #[serde(default, deserialize_with = "optional_instant")]
     pub(super) nbf: Option<Timestamp>,
     #[serde(deserialize_with = "parsed")]
     pub(super) sub: UserId,
     #[serde(deserialize_with = "parsed")]
     pub(super) sid: SessionId,
-    #[serde(rename = "jti", deserialize_with = "parsed")]
-    _jti: AccessTokenId,
+    #[serde(deserialize_with = "parsed")]
+    pub(super) jti: AccessTokenId,
     #[serde(rename = "client_id")]
     _client_id: String,
 }

@@ -26,7 +26,7 @@ pub use refresh::JwtCodec;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Validation;
-use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
+use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken, Proof};
 use regrant_domain::ports::{AccessTokens, PortError};
 use regrant_domain::secret::TokenText;
 use regrant_domain::time::Timestamp;
@@ -147,6 +147,7 @@ impl AccessTokens for JwtAccessTokens {
         if now.has_reached(claims.exp) {
             return Err(AccessRefusal::Expired);
         }
-        Ok(AccessClaims { user: claims.sub, session: claims.sid, expires_at: claims.exp, kept: None })
+        let proof = Proof::Signed { id: claims.jti, issued_at: claims.iat };
+        Ok(AccessClaims { user: claims.sub, session: claims.sid, expires_at: claims.exp, proof })
     }
 }

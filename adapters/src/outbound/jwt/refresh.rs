@@ -117,6 +117,12 @@ impl JwtCodec {
     }
 }
 
+/// Unique as the secret is, and the same each time.
+fn jti(token: &RefreshToken) -> Uuid {
+    let hash = token.secret.hash();
+    uuid::Builder::from_custom_bytes(std::array::from_fn(|i| hash.as_bytes()[i])).into_uuid()
+}
+
 impl TokenCodec for JwtCodec {
     fn secret_len(&self) -> usize {
         Secret::LEN
@@ -127,15 +133,12 @@ impl TokenCodec for JwtCodec {
             PortError::corrupt("token key ring", format!("token key {} is no longer in the key ring", token.key.0))
         })?;
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(token.secret.expose()));
-        // Unique as the secret is, and the same each time.
-        let hash = token.secret.hash();
-        let jti = uuid::Builder::from_custom_bytes(std::array::from_fn(|i| hash.as_bytes()[i])).into_uuid();
         let claims = Written {
             iss: &self.options.issuer,
             aud: &self.options.audience,
             sub: facts.user.to_string(),
             exp: (facts.expires_at.millis() + 999) / 1000,
-            jti: jti.to_string(),
+            jti: jti(token).to_string(),
             sid: token.session.to_string(),
             generation: token.generation.0,
             sec: &secret,
@@ -158,6 +161,10 @@ impl TokenCodec for JwtCodec {
             key,
             expires_at: Some(claims.exp),
         }))
+    }
+
+    fn id_of(&self, token: &RefreshToken) -> Option<Uuid> {
+        Some(jti(token))
     }
 
     fn lookup(&self, token: &RefreshToken) -> LookupKey {

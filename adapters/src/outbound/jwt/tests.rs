@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use regrant_domain::access_token::Proof;
 use regrant_domain::ids::{AccessTokenId, SessionId, UserId};
 use regrant_domain::user::Email;
 use serde_json::json;
@@ -58,11 +59,10 @@ fn what_is_issued_is_accepted_in_each_algorithm() {
         let tokens = tokens(algorithm);
         let token = tokens.issue(&grant()).expect("issued");
         let claims = tokens.verify(token.text.expose(), NOW).expect("genuine");
-        assert_eq!(
-            claims,
-            AccessClaims { user: USER, session: SESSION, expires_at: token.expires_at, kept: None },
-            "{algorithm}"
-        );
+        let AccessGrant { id, issued_at, .. } = grant();
+        let proof = Proof::Signed { id, issued_at: Timestamp::from_millis(issued_at.seconds() * 1000) };
+        let expected = AccessClaims { user: USER, session: SESSION, expires_at: token.expires_at, proof };
+        assert_eq!(claims, expected, "{algorithm}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken};
+use regrant_domain::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken, Proof};
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{AccessTokens, PortError};
 use regrant_domain::refresh_token::{Generation, Held};
@@ -57,7 +57,7 @@ impl AccessTokens for OpaqueAccessTokens {
             user: UserId::from_bytes(std::array::from_fn(|i| named[16 + i])),
             session: SessionId::from_bytes(std::array::from_fn(|i| named[i])),
             expires_at,
-            kept: Some(Held { generation, hash: opened.secret.hash() }),
+            proof: Proof::Kept(Held { generation, hash: opened.secret.hash() }),
         })
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use regrant_domain::access_token::{AccessGrant, AccessRefusal, AccessSecret};
+use regrant_domain::access_token::{AccessGrant, AccessRefusal, AccessSecret, Proof};
 use regrant_domain::ids::{AccessTokenId, SessionId, UserId};
 use regrant_domain::ports::{AccessTokens as _, TokenCodec as _, TokenFacts};
 use regrant_domain::refresh_token::{Generation, Held, Lifetime, Presented, RefreshToken};
@@ -85,7 +85,7 @@ fn an_access_token_says_whose_it_is_until_the_millisecond_of_its_expiry() {
     let claims = tokens.verify(&text, before(EXPIRES_AT)).expect("good");
     assert_eq!((claims.user, claims.session, claims.expires_at), (USER, SESSION, EXPIRES_AT));
     let hash = Secret::new(vec![5; OpaqueAccessTokens::SECRET_LEN]).hash();
-    assert_eq!(claims.kept, Some(Held { generation: Generation(4), hash }));
+    assert_eq!(claims.proof, Proof::Kept(Held { generation: Generation(4), hash }));
     assert_eq!(tokens.verify(&text, EXPIRES_AT), Err(AccessRefusal::Expired));
 }
 

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod event;
 pub mod history;
 pub mod ids;
+pub mod limit;
 pub mod policy;
 #[expect(clippy::missing_errors_doc, reason = "the variants of PortError say it once for every port")]
 pub mod ports;

@@ -92,7 +92,18 @@ impl Scene {
 /// Of the one answer that may be kept: the published keys.
 const KEPT: &str = "public, max-age=300";
 
+/// What keeps browsers from using an answer as anything but data.
+const HARDENING: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
 fn has_the_common_headers(answer: &Answer) {
+    for (name, value) in HARDENING {
+        assert_eq!(answer.header(name), Some(value), "{}", answer.everything());
+    }
     assert!(answer.header("cache-control").is_some_and(|value| value == "no-store" || value == KEPT), "{answer:?}");
     assert!(answer.header("x-request-id").is_some_and(|id| id.starts_with("made-")), "{}", answer.everything());
 }

@@ -5,9 +5,11 @@
 mod abandoned;
 mod bearer;
 mod bodies;
+mod cors;
 mod every_route;
 mod every_store;
 mod history;
+mod limits;
 mod network;
 mod outages;
 mod refreshing;

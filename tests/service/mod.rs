@@ -2,9 +2,13 @@
 
 mod first_run;
 mod kills;
+mod limits;
 mod reasons;
 mod rotation;
 mod secrets;
+// It looks into /proc.
+#[cfg(target_os = "linux")]
+mod storm;
 mod systems;
 mod wrong_input;
 
@@ -95,6 +99,14 @@ impl Service {
     /// What it logged, over all starts.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+
+    /// The most memory that it has had so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// The embedded database.

@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use regrant_domain::history::Origin;
+use regrant_domain::limit::Limit;
 use regrant_domain::ports::{Event, Events};
 use regrant_domain::reason::{EndReason, Refusal};
 
@@ -29,6 +30,7 @@ pub struct Metrics {
     refused: Counters,
     ended: Counters,
     history_lost: Counter,
+    limited: Counters,
 }
 
 impl Default for Metrics {
@@ -76,6 +78,12 @@ impl Default for Metrics {
                 "reason",
                 &mut EndReason::ALL.into_iter().map(EndReason::code),
             ),
+            limited: by(
+                "limited_requests",
+                "Requests that were refused because there were too many, by limit",
+                "limit",
+                &mut Limit::ALL.into_iter().map(Limit::code),
+            ),
             registry,
         }
     }
@@ -116,6 +124,7 @@ impl Events for Metrics {
             Event::PasswordChanged { .. } => drop(self.passwords_changed.inc()),
             Event::UserDeleted { .. } => drop(self.users_deleted.inc()),
             Event::HistoryLost { .. } => drop(self.history_lost.inc()),
+            Event::Limited { limit } => drop(self.limited.get_or_create(&[("limit", limit.code())]).inc()),
         }
     }
 }
@@ -146,6 +155,12 @@ mod tests {
             let series = format!("regrant_sessions_ended_total{{reason=\"{}\"}}", reason.code());
             assert_eq!(value(&metrics, &series), Some(0), "{series}");
             metrics.record(Event::Ended { session: SessionId::from_bytes([1; 16]), reason }, &NOWHERE);
+            assert_eq!(value(&metrics, &series), Some(1), "{series}");
+        }
+        for limit in Limit::ALL {
+            let series = format!("regrant_limited_requests_total{{limit=\"{}\"}}", limit.code());
+            assert_eq!(value(&metrics, &series), Some(0), "{series}");
+            metrics.record(Event::Limited { limit }, &NOWHERE);
             assert_eq!(value(&metrics, &series), Some(1), "{series}");
         }
         let refused = u64::try_from(Refusal::all().count()).expect("few");

@@ -3,6 +3,7 @@
 pub mod events;
 pub mod jwt;
 pub mod memory;
+pub mod memory_limits;
 pub mod metrics;
 pub mod no_history;
 pub mod opaque;

@@ -13,7 +13,7 @@ use crate::{output, serve};
 pub(super) async fn run(cli: &Cli, loaded: &Loaded) -> Result<(), Failure> {
     let settings = &loaded.settings;
     match &cli.command {
-        None | Some(Command::Serve) => serve::run(settings, cli.global.quiet).await,
+        None | Some(Command::Serve) => Box::pin(serve::run(settings, cli.global.quiet)).await,
         Some(Command::Migrate(what)) => migrate(settings, what).await,
         Some(Command::Config(Config::Check)) => {
             output::line("The configuration is fine.");

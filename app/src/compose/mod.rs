@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use regrant_adapters::inbound::http::{HttpOptions, Measured, Peer, admin_router, router};
+use regrant_adapters::inbound::http::{
+    Cors, CorsLists, Forwarding, HttpOptions, Measured, Peer, Proxies, admin_router, router,
+};
 use regrant_adapters::outbound::events::{EachOf, LogEvents};
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions, SigningKey};
+use regrant_adapters::outbound::memory_limits::MemoryLimits;
 use regrant_adapters::outbound::metrics::Metrics;
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
 use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
@@ -22,6 +25,7 @@ use regrant_domain::ports::{AccessTokens, Ids as _, TokenCodec};
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
 use regrant_domain::usecases::import::Import;
+use regrant_domain::usecases::limits::Limits;
 use regrant_domain::usecases::operate::Operate;
 use regrant_domain::usecases::sweep::{Retention, Sweep};
 use regrant_domain::usecases::{Policies, Ports, UseCases};
@@ -30,7 +34,7 @@ use serde_json::Value;
 pub use clock::ClockFollower;
 
 use crate::failure::Failure;
-use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Server, Settings, Store};
+use crate::settings::{AccessFormat, AccessToken, Forwarded, LimitState, RefreshFormat, Settings, Store};
 
 mod clock;
 pub mod copy;
@@ -106,12 +110,11 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
 
 impl App {
     /// The HTTP service.
-    pub fn router(&self, server: &Server) -> Router {
+    pub fn router(&self, settings: &Settings) -> Router {
         let ids = OsIds::new();
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
-        options.body_limit = server.body_limit;
-        options.request_timeout = server.request_timeout;
         options.published_keys = self.published_keys.clone();
+        http_options(settings, &mut options);
         router(self.use_cases.clone(), options)
     }
 
@@ -130,6 +133,36 @@ impl App {
     pub async fn close(self) {
         self.store.close().await;
     }
+}
+
+/// What the operator chose of the HTTP service.
+pub fn http_options(settings: &Settings, options: &mut HttpOptions) {
+    let Settings { server, cors, .. } = settings;
+    let Forwarded { trusted, trusts_local, standard } = server.forwarded.clone();
+    let header = if standard { Forwarding::Forwarded } else { Forwarding::XForwardedFor };
+    options.body_limit = server.body_limit;
+    options.body_memory = server.body_memory;
+    options.request_timeout = server.request_timeout;
+    options.proxies = Proxies { trusted, trusts_local, header };
+    options.hsts = server.hsts;
+    options.cors = Cors::new(&CorsLists {
+        origins: cors.origins.clone(),
+        methods: cors.methods.clone(),
+        headers: cors.headers.clone(),
+        exposed: cors.exposed.clone(),
+        credentials: cors.credentials,
+        max_age: cors.max_age,
+    });
+}
+
+/// How many requests are too many, and where they are counted.
+fn limits(settings: &Settings, store: &store::Open) -> Limits {
+    let own = Arc::new(MemoryLimits::default());
+    let shared = match settings.limits.state {
+        LimitState::Memory => None,
+        LimitState::Store => store.limiter(),
+    };
+    Limits::new(settings.limits.policy.clone(), shared.unwrap_or_else(|| own.clone()), own)
 }
 
 /// Notes on a request where it came from.
@@ -170,6 +203,7 @@ fn ports(
         events: Arc::new(EachOf(vec![Arc::new(LogEvents), metrics])),
         history: store.history(!settings.history_retention().is_zero()),
         background: Arc::new(Tasks::default()),
+        limits: limits(settings, store),
     };
     Ok((ports, published))
 }

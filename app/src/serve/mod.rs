@@ -57,7 +57,7 @@ pub async fn start(settings: &Settings) -> Result<Running, Failure> {
     };
     let mut app = compose::open(settings, Purpose::Serve).await?;
     let (stop, stopped) = watch::channel(false);
-    let router = app.router(&settings.server);
+    let router = app.router(settings);
     let server = tokio::spawn(accept::run(listener, router, settings.server.clone(), stopped.clone()));
     let sweeping =
         settings.sweep.every.map(|every| tokio::spawn(sweeper::run(app.sweep.clone(), every, stopped.clone())));

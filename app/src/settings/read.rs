@@ -1,6 +1,5 @@
 //! Values to [`Settings`]: types, ranges, and what contradicts what.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -12,12 +11,11 @@ use regrant_domain::policy::{
 use regrant_domain::usecases::Policies;
 use regrant_domain::usecases::register::TakenEmail;
 
-use super::read_store;
 use super::reader::Reader;
 use super::{
-    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Server, Settings,
-    Sweep,
+    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, RefreshFormat, Settings, Sweep,
 };
+use super::{read_http, read_store};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -26,9 +24,11 @@ const LONGEST: Duration = Duration::from_hours(24 * 3650);
 
 /// Reads everything. The result counts only if the reader has no faults; `None`: it certainly has some.
 pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
-    let server = server(r);
+    let server = read_http::server(r);
     let data_dir = folder(r, "data.dir");
     let store = read_store::store(r, &data_dir);
+    let limits = read_http::limits(r, store.as_ref());
+    let cors = read_http::cors(r);
     let clock = read_store::clock(r);
     let access_token = access_token(r);
     let (refresh_format, refresh) = refresh_token(r, access_token.format);
@@ -56,6 +56,8 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
     let log = log(r);
     Some(Settings {
         server: server?,
+        limits,
+        cors,
         data_dir,
         store: store?,
         clock,
@@ -71,20 +73,6 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
 
 fn size(r: &mut Reader<'_>, key: &'static str, range: RangeInclusive<u32>) -> usize {
     usize::try_from(r.number(key, range)).unwrap_or(usize::MAX)
-}
-
-fn server(r: &mut Reader<'_>) -> Option<Server> {
-    let accepted = "an IP address and a port, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::1]:8080\"";
-    let listen = r.parsed("server.listen", str::parse::<SocketAddr>, accepted);
-    let nowhere = |text: &str| if text.is_empty() { Ok(None) } else { text.parse::<SocketAddr>().map(Some) };
-    let admin_listen = r.parsed("server.admin_listen", nowhere, accepted);
-    let request_timeout = r.duration("server.request_timeout", SECOND..=Duration::from_mins(10));
-    let header_timeout = r.duration("server.header_timeout", SECOND..=Duration::from_mins(10));
-    let body_limit = size(r, "server.body_limit", 1024..=16 * 1024 * 1024);
-    let shutdown_grace = r.duration("server.shutdown_grace", Duration::ZERO..=Duration::from_hours(1));
-    let max_connections = size(r, "server.max_connections", 1..=100_000);
-    let (listen, admin_listen) = (listen?, admin_listen?);
-    Some(Server { listen, admin_listen, request_timeout, header_timeout, body_limit, shutdown_grace, max_connections })
 }
 
 fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {

@@ -22,6 +22,7 @@ pub mod copy;
 pub mod explain;
 pub mod history;
 pub mod import;
+pub mod limits;
 pub mod operate;
 pub mod ready;
 pub mod refresh;
@@ -53,6 +54,8 @@ pub struct UseCases {
     pub history: history::History,
     /// Able to serve?
     pub ready: ready::Ready,
+    /// Too many requests?
+    pub admit: limits::Admit,
 }
 
 /// Everything that the operator may choose.
@@ -87,6 +90,7 @@ impl UseCases {
             sessions: sessions::Sessions::new(ports.clone()),
             history: history::History::new(ports.clone(), history),
             ready: ready::Ready::new(ports.clone()),
+            admit: limits::Admit::new(ports.clone()),
         }
     }
 }
@@ -116,6 +120,8 @@ pub struct Ports {
     pub history: Arc<dyn HistoryRepository>,
     /// Work that no answer waits for.
     pub background: Arc<dyn Background>,
+    /// How many requests are too many.
+    pub limits: limits::Limits,
 }
 
 impl Ports {

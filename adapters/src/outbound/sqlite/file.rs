@@ -103,7 +103,8 @@ where
 /// Whether it is `SQLITE_BUSY`; the higher bits of an extended code say why
 /// (<https://www.sqlite.org/rescode.html#busy>).
 fn is_busy(cause: &sqlx::Error) -> bool {
-    let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
+    let code =
+        cause.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 5)
 }
 

@@ -17,8 +17,21 @@ pub struct AddressRange {
 impl AddressRange {
     /// Whether this text is an address in the range. Text that is no address is in none.
     pub fn contains(&self, address: &str) -> bool {
-        let Ok(address) = address.parse::<IpAddr>().map(|address| address.to_canonical()) else { return false };
+        address.parse::<IpAddr>().is_ok_and(|address| self.includes(address))
+    }
+
+    /// Whether this address is in the range.
+    pub fn includes(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         address.is_ipv4() == self.first.is_ipv4() && begin(address, self.bits) == begin(self.first, self.bits)
+    }
+
+    /// The network of one subscriber: the IPv4 address itself, or the /64 of an IPv6 address, of which each device picks
+    /// as many addresses as it likes (RFC 4291 §2.5.4). `None`: the text is no address.
+    pub fn network_of(address: &str) -> Option<Self> {
+        let address = address.parse::<IpAddr>().ok()?.to_canonical();
+        let bits = if address.is_ipv4() { 32 } else { 64 };
+        Some(Self { first: least(address, bits), bits })
     }
 }
 
@@ -114,6 +127,24 @@ mod tests {
                 assert!(!range.contains(address), "{address} is not in {range}");
             }
         }
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_64_bits_of_an_ipv6_address() {
+        let network = |text| AddressRange::network_of(text).map(|network| network.to_string());
+        for (one, other) in [
+            ("192.0.2.7", "::ffff:192.0.2.7"),
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff"),
+            ("fe80::1", "FE80::2"),
+        ] {
+            assert_eq!(network(one), network(other));
+        }
+        for (one, other) in [("192.0.2.7", "192.0.2.8"), ("2001:db8:1:2::1", "2001:db8:1:3::1"), ("::1", "0.0.0.1")] {
+            assert_ne!(network(one), network(other));
+        }
+        assert_eq!(network("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1:2::/64"));
+        assert_eq!(network("192.0.2.7").as_deref(), Some("192.0.2.7/32"));
+        assert_eq!(network("unix"), None);
     }
 
     #[test]

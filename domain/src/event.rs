@@ -1,6 +1,7 @@
 //! What happened: for logs, metrics and history.
 
 use crate::ids::{SessionId, UserId};
+use crate::limit::Limit;
 use crate::reason::{EndReason, Refusal};
 use crate::refresh_token::Generation;
 
@@ -77,6 +78,11 @@ pub enum Event {
     UserDeleted {
         /// Whose.
         user: UserId,
+    },
+    /// A request was refused because there were too many.
+    Limited {
+        /// By which limit.
+        limit: Limit,
     },
     /// Something happened, and the history that it belongs to could not be written or completed.
     HistoryLost {

@@ -14,12 +14,12 @@ use crate::reason::{EndReason, Refusal, UnknownReason};
 use crate::session::{Session, Status};
 use crate::time::Timestamp;
 
-/// Where a request came from: shown and logged, used for no decision.
+/// Where a request came from: shown, logged, and counted where requests are limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The `User-Agent` header, cut to [`Device::MAX_USER_AGENT`](crate::session::Device::MAX_USER_AGENT) bytes.
     pub user_agent: Option<String>,
-    /// The address that the request came from.
+    /// The address that the request came from, as far as proxies are believed that told it.
     pub ip: Option<String>,
 }
 
@@ -176,6 +176,7 @@ impl Entry {
             | Event::Refused { .. }
             | Event::Ended { .. }
             | Event::UserDeleted { .. }
+            | Event::Limited { .. }
             | Event::HistoryLost { .. } => Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ pub mod event;
 pub mod history;
 pub mod ids;
 pub mod key_stage;
+pub mod limit;
 pub mod policy;
 #[expect(clippy::missing_errors_doc, reason = "the variants of PortError say it once for every port")]
 pub mod ports;

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 
 pub use self::background::{Background, Work};
 pub use self::history::HistoryRepository;
+pub use self::limits::{RateLimiter, Taken};
 pub use crate::event::Event;
 
 use crate::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken, KeptAccess};
@@ -20,8 +21,9 @@ use crate::user::{Email, Password, PasswordHash, User};
 
 mod background;
 mod history;
+mod limits;
 #[cfg(any(test, feature = "testing"))]
-pub use self::{background::MockBackground, history::MockHistoryRepository};
+pub use self::{background::MockBackground, history::MockHistoryRepository, limits::MockRateLimiter};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use regrant::settings::{Ack, Database, File, POSTGRES_RISKS, REDIS_RISKS, Settings, Sources, Store, load};
+use regrant::settings::{Ack, Database, File, LimitState, POSTGRES_RISKS, REDIS_RISKS, Settings, Sources, Store, load};
 use regrant_adapters::outbound::{postgres, redis};
+use regrant_domain::limit::Limit;
 
 use super::process::Place;
 use super::variables;
@@ -79,6 +80,33 @@ fn the_password_comes_from_the_environment_or_a_file_and_is_never_printed() {
     place.write("regrant.toml", "[store]\nkind = \"postgres\"\nurl_file = \"url\"\nurl = \"postgres://x/y\"\n");
     let told = place.refused(&["config", "check", "--config", "regrant.toml"], 2);
     assert!(told.contains("store.url_file") && told.contains("one of the two"), "{told}");
+}
+
+#[test]
+fn limits_are_counted_where_all_processes_see_them_unless_the_operator_says_otherwise() {
+    for name in FILES {
+        let shared = name != "static";
+        let state = if shared { LimitState::Store } else { LimitState::Memory };
+        assert_eq!(settings(name, &[]).limits.state, state, "{name}");
+        assert_eq!(settings(name, &[("REGRANT__LIMITS__STATE", "memory")]).limits.state, LimitState::Memory);
+    }
+    let chosen = settings("static", &[("REGRANT__LIMITS__SIGN_IN_BY_ADDRESS", "0")]).limits.policy;
+    assert_eq!(chosen.rate(Limit::SignInByAddress), None);
+    assert!(Limit::ALL.iter().filter(|limit| chosen.rate(**limit).is_some()).count() == Limit::ALL.len() - 1);
+    for limit in Limit::ALL {
+        assert!(regrant::settings::BUILT_IN.contains(&format!("\n{} = ", limit.code())), "{limit:?} has its setting");
+    }
+}
+
+#[test]
+fn what_proxies_say_is_believed_as_far_as_it_is_chosen() {
+    let by_default = settings("static", &[]).server.forwarded;
+    assert!(by_default.trusted.is_empty() && !by_default.trusts_local && !by_default.standard);
+    let proxies =
+        [("REGRANT__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, unix"), ("REGRANT__SERVER__FORWARDED_HEADER", "forwarded")];
+    let chosen = settings("postgres", &proxies).server.forwarded;
+    assert_eq!(chosen.trusted, ["10.0.0.0/8".parse().unwrap()]);
+    assert!(chosen.trusts_local && chosen.standard);
 }
 
 #[test]

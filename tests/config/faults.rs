@@ -33,7 +33,34 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("server.body_limit", "1e400", "found the number", "a whole number"),
     ("server.body_limit", "99999999999999999999", "found a number that is too large", "a whole number"),
     ("server.body_limit", "\"64 KiB\"", "found the text \"64 KiB\"", "a whole number"),
+    ("server.body_memory", "1048575", "1048575 is out of range", "from 1048576 to 1073741824"),
+    ("server.trusted_proxies", "\"10.0.0.0/8\"", "found the text", "a list of texts"),
+    ("server.trusted_proxies", "[\"10.1.2.3/8\"]", "did you mean 10.0.0.0/8?", "[\"10.0.0.0/8\", \"2001:db8::1\"]"),
+    (
+        "server.trusted_proxies",
+        "[\"unix\", \"proxy.internal\"]",
+        "\"proxy.internal\" cannot be used",
+        "addresses and ranges",
+    ),
+    ("server.forwarded_header", "\"both\"", "\"both\" is not known", "\"x-forwarded-for\" or \"forwarded\""),
+    ("server.hsts", "\"731d\"", "is too long", "from 0s to 730d"),
     ("server.max_connections", "0", "0 is out of range", "from 1 to 100000"),
+    ("limits.state", "\"redis\"", "\"redis\" is not known", "\"auto\", \"memory\" or \"store\""),
+    ("limits.state", "\"store\"", "do not share", "\"auto\" or \"memory\""),
+    ("limits.sign_in_by_address", "600", "found the number 600", "text in quotation marks"),
+    ("limits.sign_up_by_address", "\"600\"", "there is no slash in it", "\"20/10m\", or \"0\" for no limit"),
+    ("limits.password_by_account_and_address", "\"0/10m\"", "from 1 to 1000000", "a number and a time"),
+    ("limits.password_by_account", "\"20/10\"", "the unit is missing", "a number and a time"),
+    ("limits.refresh_by_address", "\"many/1m\"", "does not begin with a whole number", "a number and a time"),
+    ("limits.refresh_by_session", "\"1/25h\"", "the time from 1s to 1d", "a number and a time"),
+    ("limits.exempt", "[\"here\"]", "\"here\" cannot be used", "addresses and ranges"),
+    ("cors.origins", "[\"https://app.example.org/\"]", "\"https://app.example.org/\" is none", "origins such as"),
+    ("cors.origins", "[\"*\", \"https://a\"]", "others stand beside it", "\"*\" alone"),
+    ("cors.methods", "[\"GET, POST\"]", "\"GET, POST\" is none", "methods such as"),
+    ("cors.headers", "[\"X Y\"]", "\"X Y\" is none", "names of headers"),
+    ("cors.exposed", "[\"\"]", "\"\" is none", "names of headers"),
+    ("cors.credentials", "\"no\"", "found the text", "true or false"),
+    ("cors.max_age", "\"2d\"", "is too long", "from 0s to 1d"),
     ("data.dir", "\"\"", "it is empty", "the path of a folder"),
     ("data.dir", "\"a\\u0000b\"", "a NUL character", "text"),
     ("store.kind", "\"sqlite3\"", "\"sqlite3\" is not known", "\"sqlite\", \"postgres\", \"redis\" or \"memory\""),
@@ -161,6 +188,16 @@ fn what_contradicts_is_told() {
     let [fault] = stays.as_slice() else { panic!("{stays:?}") };
     assert_eq!(fault.key, "access_token.format");
     assert!(fault.wrong.contains("does not rotate") && fault.accepted.contains("rotate = true"), "{fault}");
+
+    let scarce = faults("[server]\nbody_limit = 16777216\nbody_memory = 1048576\n").0;
+    let [fault] = scarce.as_slice() else { panic!("{scarce:?}") };
+    assert_eq!(fault.key, "server.body_memory");
+    assert!(fault.wrong.contains("could never be read"), "{fault}");
+
+    let open = faults("[cors]\norigins = [\"*\"]\ncredentials = true\n").0;
+    let [fault] = open.as_slice() else { panic!("{open:?}") };
+    assert_eq!(fault.key, "cors.credentials");
+    assert!(fault.wrong.contains("any page could act") && fault.accepted.contains("credentials = false"), "{fault}");
 
     let homeless = faults("[store]\nkind = \"redis\"\n").0;
     let told: Vec<_> = homeless.iter().map(|fault| fault.key.as_str()).collect();

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use regrant_adapters::outbound::memory_limits::MemoryLimits;
 use regrant_domain::access_token::KeptAccess;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
-    AddUserOutcome, HistoryRepository, NewSession, OpenOutcome, Portable, Rotation, SessionKey, SessionRepository,
-    Spends, UserRepository,
+    AddUserOutcome, HistoryRepository, NewSession, OpenOutcome, Portable, RateLimiter, Rotation, SessionKey,
+    SessionRepository, Spends, UserRepository,
 };
 use regrant_domain::refresh_token::{Generation, Held, LookupKey, Recent, RetryKey, RetryKeyHash, Spent, TokenState};
 use regrant_domain::secret::SecretHash;
@@ -41,14 +42,19 @@ pub(crate) struct Bench {
     pub(crate) sessions_out: Arc<dyn Portable>,
     /// The store of the users, as an operator carries it elsewhere.
     pub(crate) users_out: Arc<dyn Portable>,
+    /// Where buckets are kept: in memory, if the store is not one that processes share.
+    pub(crate) limits: Arc<dyn RateLimiter>,
+    /// A second handle to them.
+    pub(crate) other_limits: Arc<dyn RateLimiter>,
     /// What must live as long as the store: a folder, a server.
     keep: Box<dyn Any + Send + Sync>,
 }
 
 impl Bench {
     /// One store that keeps sessions and users.
-    pub(crate) fn of<S: SessionRepository + UserRepository + HistoryRepository + Portable + 'static>(store: S) -> Self {
-        let store = Arc::new(store);
+    pub(crate) fn of<S: SessionRepository + UserRepository + HistoryRepository + Portable + 'static>(
+        store: Arc<S>,
+    ) -> Self {
         let mut bench = Self::of_two(store.clone(), store);
         bench.shares_users = true;
         bench
@@ -60,7 +66,10 @@ impl Bench {
         S: SessionRepository + HistoryRepository + Portable + 'static,
         U: UserRepository + Portable + 'static,
     {
+        let limits = Arc::new(MemoryLimits::default());
         Self {
+            limits: limits.clone(),
+            other_limits: limits,
             other: sessions.clone(),
             sessions: sessions.clone(),
             users: users.clone(),
@@ -75,10 +84,15 @@ impl Bench {
     }
 
     /// With a second handle to the same sessions.
-    pub(crate) fn with_other(mut self, other: impl SessionRepository + HistoryRepository + 'static) -> Self {
-        let other = Arc::new(other);
+    pub(crate) fn with_other<S: SessionRepository + HistoryRepository + 'static>(mut self, other: Arc<S>) -> Self {
         self.other = other.clone();
         self.other_history = other;
+        self
+    }
+
+    /// With buckets in the store itself, by two handles.
+    pub(crate) fn limiting<S: RateLimiter + 'static>(mut self, limits: Arc<S>, other: Arc<S>) -> Self {
+        (self.limits, self.other_limits) = (limits, other);
         self
     }
 

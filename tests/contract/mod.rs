@@ -14,6 +14,7 @@ pub(crate) mod bench;
 mod carrying;
 pub(crate) mod ending;
 mod history;
+mod limits;
 mod opening;
 mod pairs;
 mod racing;
@@ -112,6 +113,13 @@ macro_rules! contract {
                     forgetting_a_users_history_leaves_no_trace_of_it_and_others_alone,
                     a_deleted_user_takes_the_history_along_where_the_store_keeps_both,
                     old_history_is_swept_in_batches_and_the_rest_is_kept;
+                limits:
+                    one_take_after_the_other_comes_to_what_the_domain_computes,
+                    a_refusal_takes_nothing_and_tells_exactly_how_long_to_wait,
+                    of_many_takes_at_once_as_many_as_there_are_are_allowed,
+                    what_is_given_back_can_be_taken_again_and_no_bucket_is_fuller_than_full,
+                    one_bucket_has_nothing_to_do_with_another,
+                    what_one_process_takes_all_miss;
                 users:
                     an_added_user_is_found_by_id_and_by_address_with_every_field_equal,
                     a_user_who_is_not_there_is_not_found,
@@ -147,7 +155,7 @@ contract!(sqlite, crate::contract::sqlite_store);
 contract!(postgres, crate::contract::postgres_store);
 
 async fn memory_store() -> Bench {
-    Bench::of(MemoryStore::default())
+    Bench::of(std::sync::Arc::new(MemoryStore::default()))
 }
 
 async fn memory_store_for_sessions_only() -> Bench {
@@ -173,9 +181,10 @@ async fn redis(name: &str, url: fn() -> String) -> Option<Bench> {
     }
     let options = RedisOptions::new(url());
     let sessions = std::sync::Arc::new(RedisStore::connect(&options).await.unwrap());
-    let other = RedisStore::connect(&options).await.unwrap();
+    let other = std::sync::Arc::new(RedisStore::connect(&options).await.unwrap());
     Some(
-        Bench::of_two(sessions, std::sync::Arc::new(MemoryStore::default()))
+        Bench::of_two(sessions.clone(), std::sync::Arc::new(MemoryStore::default()))
+            .limiting(sessions, other.clone())
             .with_other(other)
             .forgetting_history_by_itself(),
     )
@@ -184,8 +193,9 @@ async fn redis(name: &str, url: fn() -> String) -> Option<Bench> {
 async fn sqlite_store() -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("regrant.db");
-    let store = SqliteStore::open(&path).await.unwrap();
-    Bench::of(store).with_other(SqliteStore::open(&path).await.unwrap()).keeping(folder)
+    let store = std::sync::Arc::new(SqliteStore::open(&path).await.unwrap());
+    let other = std::sync::Arc::new(SqliteStore::open(&path).await.unwrap());
+    Bench::of(store).with_other(other).keeping(folder)
 }
 
 /// Through two pools, as two processes would have it.
@@ -195,7 +205,7 @@ async fn postgres_store() -> Option<Bench> {
     }
     let mut options = PostgresOptions::new(servers::postgres::shared_database().await);
     options.max_connections = 8;
-    let store = PostgresStore::connect(&options).await.unwrap();
-    let other = PostgresStore::connect(&options).await.unwrap();
-    Some(Bench::of(store).with_other(other))
+    let store = std::sync::Arc::new(PostgresStore::connect(&options).await.unwrap());
+    let other = std::sync::Arc::new(PostgresStore::connect(&options).await.unwrap());
+    Some(Bench::of(store.clone()).limiting(store, other.clone()).with_other(other))
 }

@@ -12,6 +12,7 @@ use regrant_domain::ports::{Event, SessionKey};
 use regrant_domain::refresh_token::Presented;
 use regrant_domain::session::Snapshot;
 use regrant_domain::testing::RecordedEvents;
+use regrant_domain::usecases::limits::Limits;
 use regrant_domain::usecases::{Ports, UseCases};
 use tokio::net::TcpListener;
 
@@ -60,6 +61,7 @@ impl Fleet {
                 events: events.clone(),
                 history: handle.history,
                 background: Arc::new(Tasks::default()),
+                limits: Limits::none(),
             };
             let mut plan = Plan { policies: policies(), ports, options: options() };
             change(at, &mut plan);

@@ -6,6 +6,7 @@
 mod callers;
 mod deadlocks;
 mod dump;
+mod limits;
 mod migrating;
 mod outages;
 mod space;

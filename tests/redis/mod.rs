@@ -10,6 +10,7 @@
 mod away;
 mod history;
 mod keys;
+mod limits;
 mod settings;
 mod together;
 mod twice;

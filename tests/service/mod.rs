@@ -3,6 +3,7 @@
 mod first_run;
 mod keys;
 mod kills;
+mod limits;
 mod oauth;
 mod observing;
 mod proxies;
@@ -11,6 +12,9 @@ mod reasons;
 mod rotation;
 mod schemathesis;
 mod secrets;
+// It looks into /proc.
+#[cfg(target_os = "linux")]
+mod storm;
 mod systems;
 mod tracing;
 mod verifiers;
@@ -105,6 +109,14 @@ impl Service {
     /// What it logged, over all starts.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+
+    /// The most memory that it has had so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// The embedded database.

@@ -39,7 +39,13 @@ pub(crate) fn check(method: &Method, path: &str, answer: &Answer) {
         return; // no body, or the answer to a HEAD
     }
     let problem = &described["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"];
-    if let Some(codes) = problem.as_array() {
+    let is_problem = answer.headers.get(header::CONTENT_TYPE).is_some_and(|is| is == "application/problem+json");
+    let errors = &described["content"]["application/json"]["schema"]["properties"]["error"]["enum"];
+    if let Some(errors) = errors.as_array().filter(|_| !is_problem) {
+        let error = answer.json()["error"].clone();
+        assert!(errors.contains(&error), "{method} {path}: {status} with the error {error} is not described");
+    }
+    if let Some(codes) = problem.as_array().filter(|_| is_problem) {
         let code = answer.json()["code"].clone();
         assert!(codes.contains(&code), "{method} {path}: {status} with the code {code} is not described");
     }

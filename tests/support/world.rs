@@ -19,6 +19,7 @@ use regrant_domain::policy::{
 use regrant_domain::ports::{HistoryRepository, SessionRepository, UserRepository};
 use regrant_domain::testing::{Counting, ManualClock, RecordedEvents};
 use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
+use regrant_domain::usecases::limits::Limits;
 use regrant_domain::usecases::register::TakenEmail;
 use regrant_domain::usecases::{Policies, Ports, UseCases};
 
@@ -89,6 +90,7 @@ impl World {
             events: events.clone(),
             history: history.clone(),
             background: Arc::new(Tasks::default()),
+            limits: Limits::none(),
         };
         let mut plan = Plan { policies: policies(), ports, options: options() };
         change(&mut plan);

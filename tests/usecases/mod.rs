@@ -5,6 +5,7 @@ mod copying;
 mod failures;
 mod history;
 mod importing;
+mod limits;
 mod operating;
 mod properties;
 mod refreshing;
@@ -32,6 +33,7 @@ use regrant_domain::testing::{AtOnce, Counting, ManualClock, RecordedEvents};
 use regrant_domain::time::Timestamp;
 use regrant_domain::token_key::{TokenKey, TokenKeyId, TokenKeyRing};
 use regrant_domain::usecases::authenticate::{Authenticated, Caller};
+use regrant_domain::usecases::limits::Limits;
 use regrant_domain::usecases::refresh::{Granted, Refreshed};
 use regrant_domain::usecases::register::{Registered, TakenEmail};
 use regrant_domain::usecases::sign_in::SignedIn;
@@ -147,6 +149,7 @@ impl World {
             events: events.clone(),
             history: store.clone(),
             background: Arc::new(AtOnce),
+            limits: Limits::none(),
         };
         let use_cases = UseCases::new(&ports, &policies);
         Self { clock, store, events, ports, policies, use_cases }

@@ -34,6 +34,7 @@ async fn refusal(world: &World, granted: &Granted) -> Option<Refusal> {
         Refreshed::Refused(why) => Some(why),
         Refreshed::Granted(_) => None,
         Refreshed::NotAuthentic => panic!("it is a token of ours"),
+        Refreshed::Limited(_) => panic!("nothing is limited"),
     }
 }
 

@@ -80,6 +80,9 @@ impl Events for LogEvents {
             Event::PasswordChanged { user } => {
                 info!(target: TARGET, event = "password_changed", ip, user_agent, %user, "a password was changed");
             }
+            Event::Limited { limit } => {
+                info!(target: TARGET, event = "limited", ip, user_agent, limit = limit.code(), "there were too many requests");
+            }
             Event::HistoryLost { why } => {
                 warn!(target: TARGET, event = "history_lost", ip, user_agent, why, "a history lacks what has just happened");
             }
@@ -96,6 +99,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use regrant_domain::ids::{SessionId, UserId};
+    use regrant_domain::limit::Limit;
     use regrant_domain::reason::Refusal;
     use regrant_domain::refresh_token::Generation;
     use serde_json::{Value, json};
@@ -186,6 +190,11 @@ mod tests {
             ),
             (Event::PasswordChanged { user }, "INFO", json!({ "event": "password_changed", "user": u })),
             (Event::UserDeleted { user }, "INFO", json!({ "event": "user_deleted", "user": u })),
+            (
+                Event::Limited { limit: Limit::PasswordByAccount },
+                "INFO",
+                json!({ "event": "limited", "limit": "password_by_account" }),
+            ),
             (Event::HistoryLost { why: "away".into() }, "WARN", json!({ "event": "history_lost", "why": "away" })),
         ] {
             let known = Origin { user_agent: Some("curl/8".into()), ip: Some("192.0.2.7".into()) };

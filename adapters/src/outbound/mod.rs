@@ -5,6 +5,7 @@ pub mod in_use;
 pub mod jwt;
 pub mod key_manifest;
 pub mod memory;
+pub mod memory_limits;
 pub mod metrics;
 pub mod no_history;
 pub mod opaque;

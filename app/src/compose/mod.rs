@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use regrant_adapters::inbound::http::{HttpOptions, OAuthOptions, Peer, admin_router, router};
+use regrant_adapters::inbound::http::{
+    Cors, CorsLists, Forwarding, HttpOptions, OAuthOptions, Peer, Proxies, admin_router, router,
+};
 use regrant_adapters::outbound::events::{EachOf, LogEvents};
 use regrant_adapters::outbound::in_use::InUse;
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions};
+use regrant_adapters::outbound::memory_limits::MemoryLimits;
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
 use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
@@ -25,6 +28,7 @@ use regrant_domain::time::Timestamp;
 use regrant_domain::token_key::TokenKeyRing;
 use regrant_domain::usecases::explain::Explain;
 use regrant_domain::usecases::import::Import;
+use regrant_domain::usecases::limits::Limits;
 use regrant_domain::usecases::operate::Operate;
 use regrant_domain::usecases::sweep::{Retention, Sweep};
 use regrant_domain::usecases::{Policies, Ports, UseCases};
@@ -39,7 +43,7 @@ pub use regrant_adapters::outbound::metrics::{STORE_SPANS, SweepRun};
 pub use watch::Watch;
 
 use crate::failure::Failure;
-use crate::settings::{AccessFormat, AccessToken, RefreshFormat, Settings, Store};
+use crate::settings::{AccessFormat, AccessToken, Forwarded, LimitState, RefreshFormat, Settings, Store};
 
 pub mod client;
 mod clock;
@@ -156,12 +160,10 @@ impl App {
         router(self.use_cases.clone(), options)
     }
 
-    fn http_options(&self, Settings { server, .. }: &Settings, traces: Option<Traces>) -> HttpOptions {
+    fn http_options(&self, settings: &Settings, traces: Option<Traces>) -> HttpOptions {
         let ids = OsIds::new();
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
-        options.body_limit = server.body_limit;
-        options.docs = server.docs;
-        options.request_timeout = server.request_timeout;
+        http_options(settings, &mut options);
         let formats = self.formats.clone();
         options.published_keys = Arc::new(move || formats.published());
         options.published_max_age = self.published_max_age;
@@ -195,6 +197,37 @@ impl App {
     pub async fn close(self) {
         self.store.close().await;
     }
+}
+
+/// What the operator chose of the HTTP service.
+pub fn http_options(settings: &Settings, options: &mut HttpOptions) {
+    let Settings { server, cors, .. } = settings;
+    let Forwarded { trusted, trusts_local, standard } = server.forwarded.clone();
+    let header = if standard { Forwarding::Forwarded } else { Forwarding::XForwardedFor };
+    options.body_limit = server.body_limit;
+    options.body_memory = server.body_memory;
+    options.docs = server.docs;
+    options.request_timeout = server.request_timeout;
+    options.proxies = Proxies { trusted, trusts_local, header };
+    options.hsts = server.hsts;
+    options.cors = Cors::new(&CorsLists {
+        origins: cors.origins.clone(),
+        methods: cors.methods.clone(),
+        headers: cors.headers.clone(),
+        exposed: cors.exposed.clone(),
+        credentials: cors.credentials,
+        max_age: cors.max_age,
+    });
+}
+
+/// How many requests are too many, and where they are counted.
+fn limits(settings: &Settings, store: &store::Open) -> Limits {
+    let own = Arc::new(MemoryLimits::default());
+    let shared = match settings.limits.state {
+        LimitState::Memory => None,
+        LimitState::Store => store.limiter(),
+    };
+    Limits::new(settings.limits.policy.clone(), shared.unwrap_or_else(|| own.clone()), own)
 }
 
 /// Notes on a request where it came from.
@@ -248,6 +281,7 @@ fn ports(
         events: Arc::new(EachOf(vec![Arc::new(LogEvents), Arc::new(metrics.events())])),
         history: metrics.watched_history(history),
         background: Arc::new(Tasks::default()),
+        limits: limits(settings, store),
     })
 }
 

@@ -8,7 +8,7 @@ use regrant_adapters::outbound::no_history::NoHistory;
 use regrant_adapters::outbound::postgres::{self, PostgresOptions, PostgresStore};
 use regrant_adapters::outbound::redis::{self, RedisOptions, RedisStore};
 use regrant_adapters::outbound::sqlite::SqliteStore;
-use regrant_domain::ports::{HistoryRepository, PortError, Portable, SessionRepository, UserRepository};
+use regrant_domain::ports::{HistoryRepository, PortError, Portable, RateLimiter, SessionRepository, UserRepository};
 use regrant_domain::time::Timestamp;
 use regrant_domain::usecases::copy::Place;
 
@@ -71,6 +71,15 @@ impl Open {
             (None, OpenDatabase::Postgres(store)) => store.clone(),
         };
         if kept { history } else { Arc::new(NoHistory::new(history)) }
+    }
+
+    /// Where the sessions are, if processes share that.
+    pub(super) fn limiter(&self) -> Option<Arc<dyn RateLimiter>> {
+        match (&self.redis, &self.database) {
+            (Some(redis), _) => Some(redis.clone()),
+            (None, OpenDatabase::Postgres(store)) => Some(store.clone()),
+            (None, OpenDatabase::Memory(_) | OpenDatabase::Sqlite(_)) => None,
+        }
     }
 
     /// All users, and all sessions.

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regrant_domain::address::AddressRange;
 use regrant_domain::client::Client;
+use regrant_domain::limit::LimitPolicy;
 use regrant_domain::usecases::Policies;
 
 pub(crate) mod duration;
@@ -15,6 +17,7 @@ mod fault;
 mod layers;
 mod listen;
 mod read;
+mod read_http;
 mod read_oauth;
 mod read_store;
 mod reader;
@@ -31,6 +34,10 @@ pub use store::{Ack, ClockCheck, Database, POSTGRES_RISKS, Postgres, REDIS_RISKS
 pub struct Settings {
     /// The HTTP server.
     pub server: Server,
+    /// How many requests are too many.
+    pub limits: Limits,
+    /// Which pages of other origins may call.
+    pub cors: Cors,
     /// Folder of the embedded database and of generated keys.
     pub data_dir: PathBuf,
     /// Where users and sessions are kept.
@@ -76,10 +83,62 @@ pub struct Server {
     pub header_timeout: Duration,
     /// Longest body in bytes.
     pub body_limit: usize,
+    /// How many bytes of bodies may be on their way at once.
+    pub body_memory: usize,
     /// Time for requests under way at a stop.
     pub shutdown_grace: Duration,
     /// Most connections at once.
     pub max_connections: usize,
+    /// Whose word is taken for where a request comes from.
+    pub forwarded: Forwarded,
+    /// For how long browsers are to come by TLS only; zero: nothing is said.
+    pub hsts: Duration,
+}
+
+/// Of `[server]`: what proxies say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Proxies that are believed.
+    pub trusted: Vec<AddressRange>,
+    /// Whether a proxy that connects by a Unix socket is.
+    pub trusts_local: bool,
+    /// Whether they say it in `Forwarded` (RFC 7239); else in `X-Forwarded-For`.
+    pub standard: bool,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How much, and who is exempt.
+    pub policy: LimitPolicy,
+    /// Where it is counted.
+    pub state: LimitState,
+}
+
+/// See [`Limits::state`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitState {
+    /// By each process.
+    Memory,
+    /// In the store of the sessions, for all processes.
+    Store,
+}
+
+/// `[cors]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins as browsers send them, or `*` alone; none: the protocol is not spoken.
+    pub origins: Vec<String>,
+    /// Methods that pages may use.
+    pub methods: Vec<String>,
+    /// Headers that they may send.
+    pub headers: Vec<String>,
+    /// Headers of answers that they may read.
+    pub exposed: Vec<String>,
+    /// Whether cookies are sent along.
+    pub credentials: bool,
+    /// For how long browsers remember what is allowed.
+    pub max_age: Duration,
 }
 
 /// `server.tls_…`: PEM files.

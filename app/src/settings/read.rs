@@ -13,10 +13,9 @@ use regrant_domain::usecases::register::TakenEmail;
 
 use super::reader::Reader;
 use super::{
-    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Listen, Log, LogFormat, Otlp, RefreshFormat, Server,
-    Settings, Sweep, Tls,
+    AccessFormat, AccessToken, Algorithm, Hashing, KeyFile, Keys, Log, LogFormat, Otlp, RefreshFormat, Settings, Sweep,
 };
-use super::{read_oauth, read_store};
+use super::{read_http, read_oauth, read_store};
 
 /// What is written into tokens where the operator says nothing else.
 const NAME: &str = "regrant";
@@ -27,9 +26,11 @@ const LONGEST: Duration = Duration::from_hours(24 * 3650);
 
 /// Reads everything. The result counts only if the reader has no faults; `None`: it certainly has some.
 pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
-    let server = server(r);
+    let server = read_http::server(r);
     let data_dir = folder(r, "data.dir");
     let store = read_store::store(r, &data_dir);
+    let limits = read_http::limits(r, store.as_ref());
+    let cors = read_http::cors(r);
     let clock = read_store::clock(r);
     let oauth = read_oauth::oauth(r);
     let access_token = access_token(r, oauth.issuer_url.as_deref());
@@ -59,6 +60,8 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
     let otlp = otlp(r);
     Some(Settings {
         server: server?,
+        limits,
+        cors,
         data_dir,
         store: store?,
         clock,
@@ -76,59 +79,6 @@ pub(super) fn settings(r: &mut Reader<'_>) -> Option<Settings> {
 
 fn size(r: &mut Reader<'_>, key: &'static str, range: RangeInclusive<u32>) -> usize {
     usize::try_from(r.number(key, range)).unwrap_or(usize::MAX)
-}
-
-fn server(r: &mut Reader<'_>) -> Option<Server> {
-    let listen = r.parsed("server.listen", str::parse::<Listen>, Listen::ACCEPTED);
-    let nowhere = |text: &str| if text.is_empty() { Ok(None) } else { text.parse::<Listen>().map(Some) };
-    let admin_listen = r.parsed("server.admin_listen", nowhere, Listen::ACCEPTED);
-    let unix_mode = r.parsed("server.unix_mode", mode, "an octal mode such as \"0660\" or \"0600\"");
-    let tls = tls(r);
-    let docs = r.flag("server.docs");
-    let request_timeout = r.duration("server.request_timeout", SECOND..=Duration::from_mins(10));
-    let header_timeout = r.duration("server.header_timeout", SECOND..=Duration::from_mins(10));
-    let body_limit = size(r, "server.body_limit", 1024..=16 * 1024 * 1024);
-    let shutdown_grace = r.duration("server.shutdown_grace", Duration::ZERO..=Duration::from_hours(1));
-    let max_connections = size(r, "server.max_connections", 1..=100_000);
-    Some(Server {
-        listen: listen?,
-        admin_listen: admin_listen?,
-        unix_mode: unix_mode?,
-        tls,
-        docs,
-        request_timeout,
-        header_timeout,
-        body_limit,
-        shutdown_grace,
-        max_connections,
-    })
-}
-
-/// Who may use a Unix socket, as `chmod` writes it.
-fn mode(text: &str) -> Result<u32, String> {
-    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o777);
-    mode.ok_or_else(|| "it is not three octal digits".into())
-}
-
-fn tls(r: &mut Reader<'_>) -> Option<Tls> {
-    let (certificate, key) = (r.text("server.tls_certificate"), r.text("server.tls_key"));
-    let alone = |r: &mut Reader<'_>, given: &'static str, missing: &str| {
-        if r.sound(&["server.tls_certificate", "server.tls_key"]) {
-            r.fault(
-                given,
-                format!("it is set, but {missing} is empty"),
-                format!("expected {missing} beside it, or neither"),
-            );
-        }
-        None
-    };
-    match (certificate.is_empty(), key.is_empty()) {
-        (true, true) => None,
-        (false, true) => alone(r, "server.tls_certificate", "server.tls_key"),
-        (true, false) => alone(r, "server.tls_key", "server.tls_certificate"),
-        (false, false) => Some(Tls { certificate: certificate.into(), key: key.into() }),
-    }
 }
 
 fn folder(r: &mut Reader<'_>, key: &'static str) -> PathBuf {

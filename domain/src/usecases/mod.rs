@@ -23,6 +23,7 @@ pub mod explain;
 pub mod history;
 pub mod import;
 pub mod introspect;
+pub mod limits;
 pub mod operate;
 pub mod ready;
 pub mod refresh;
@@ -59,6 +60,8 @@ pub struct UseCases {
     pub history: history::History,
     /// Able to serve?
     pub ready: ready::Ready,
+    /// Too many requests?
+    pub admit: limits::Admit,
 }
 
 /// Everything that the operator may choose.
@@ -95,6 +98,7 @@ impl UseCases {
             sessions: sessions::Sessions::new(ports.clone()),
             history: history::History::new(ports.clone(), history),
             ready: ready::Ready::new(ports.clone()),
+            admit: limits::Admit::new(ports.clone()),
         }
     }
 }
@@ -124,6 +128,8 @@ pub struct Ports {
     pub history: Arc<dyn HistoryRepository>,
     /// Work that no answer waits for.
     pub background: Arc<dyn Background>,
+    /// How many requests are too many.
+    pub limits: limits::Limits,
 }
 
 impl Ports {

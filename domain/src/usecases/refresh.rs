@@ -7,6 +7,7 @@ use crate::access_token::AccessToken;
 use crate::decide::{Advance, Asked, Decision, Rules, decide, idle_expiry, kept_access};
 use crate::history::Origin;
 use crate::ids::{SessionId, UserId};
+use crate::limit::Limited;
 use crate::policy::{AccessPolicy, RefreshPolicy};
 use crate::ports::{
     End, EndOutcome, Event, PortError, RotateOutcome, Rotated, Rotation, SessionKey, Spends, TokenFacts,
@@ -39,6 +40,8 @@ pub enum Refreshed {
     Refused(Refusal),
     /// Not a token of this deployment.
     NotAuthentic,
+    /// Too many of this session; the token is as good as before.
+    Limited(Limited),
 }
 
 /// What a successful refresh or sign-in hands out.
@@ -66,6 +69,9 @@ impl Refresh {
     /// [`PortError`]: whether the token was spent is not known; the same request may be sent again.
     pub async fn run(&self, text: &str, retry_key: Option<RetryKey>, from: &Origin) -> Result<Refreshed, PortError> {
         let Ok(presented) = self.ports.codec.decode(text) else { return Ok(Refreshed::NotAuthentic) };
+        if let Some(limited) = self.ports.count_refresh(&presented, from).await? {
+            return Ok(Refreshed::Limited(limited));
+        }
         let now = self.ports.clock.now();
         let ring = self.ports.codec.ring();
         let retry_key = match (&presented, &retry_key) {

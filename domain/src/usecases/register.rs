@@ -1,7 +1,9 @@
 //! Sign up.
 
 use super::Ports;
+use super::limits::Try;
 use crate::history::Origin;
+use crate::limit::Limited;
 use crate::policy::PasswordPolicy;
 use crate::ports::{AddUserOutcome, Event, PortError, Verdict};
 use crate::user::{Email, Epoch, InvalidPassword, Password, User};
@@ -32,6 +34,8 @@ pub enum Registered {
     EmailTaken,
     /// The password does not meet the policy.
     PasswordRefused(InvalidPassword),
+    /// Too many tries; nothing was checked.
+    Limited(Limited),
 }
 
 impl Register {
@@ -47,6 +51,11 @@ impl Register {
     pub async fn run(&self, email: Email, password: Password, from: &Origin) -> Result<Registered, PortError> {
         if let Err(why) = password.allowed_by(self.policy) {
             return Ok(Registered::PasswordRefused(why));
+        }
+        // Whoever signs up with an address that is taken tries its owner's password. It counts in any case, and is never
+        // given back: otherwise the number of tries would tell whether there is an account.
+        if let Try::Limited(limited) = self.ports.count_try(&email, from).await? {
+            return Ok(Registered::Limited(limited));
         }
         if let Some(owner) = self.ports.users.find_by_email(&email).await? {
             return self.taken(owner, password).await;

@@ -1,10 +1,12 @@
 //! Sign in: check the password, open a session.
 
+use super::limits::Try;
 use super::refresh::Granted;
 use super::{Grantee, Ports};
 use crate::decide::{Rules, idle_expiry, kept_access};
 use crate::history::Origin;
 use crate::ids::{SessionId, UserId};
+use crate::limit::Limited;
 use crate::policy::{AccessPolicy, RefreshPolicy, SessionPolicy, WhenFull};
 use crate::ports::{End, Event, NewSession, OpenOutcome, PasswordChange, PortError, SessionKey, TokenFacts, Verdict};
 use crate::reason::EndReason;
@@ -45,6 +47,8 @@ pub enum SignedIn {
     Refused,
     /// The user has as many sessions as the policy allows.
     TooManySessions,
+    /// Too many tries; nothing was checked.
+    Limited(Limited),
     /// All of the user's sessions were ended while this one was being opened, which covers it: sign in again.
     Overtaken,
 }
@@ -66,6 +70,11 @@ impl SignIn {
         device: Device,
         lifetime: Lifetime,
     ) -> Result<SignedIn, PortError> {
+        let from = device.origin();
+        let taken = match self.ports.count_try(email, &from).await? {
+            Try::Counted(taken) => taken,
+            Try::Limited(limited) => return Ok(SignedIn::Limited(limited)),
+        };
         let found = self.ports.users.find_by_email(email).await?;
         let stored = found.as_ref().map(|user| user.password_hash.clone());
         let verdict = self.ports.passwords.verify(password, stored).await?;
@@ -73,10 +82,11 @@ impl SignIn {
             (Some(user), Verdict::Matches) => user,
             (Some(user), Verdict::MatchesWeakly(better)) => self.upgrade(user, better).await,
             (found, _) => {
-                self.tell_failure(found.map(|user| user.id), &device.origin());
+                self.tell_failure(found.map(|user| user.id), &from);
                 return Ok(SignedIn::Refused);
             }
         };
+        self.ports.give_back(taken);
         self.open(user, device, lifetime).await
     }
 

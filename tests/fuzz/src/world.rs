@@ -9,12 +9,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use regrant::compose;
 use regrant::settings::{Settings, Sources, load};
-use regrant_adapters::inbound::http::{HttpOptions, router};
+use regrant_adapters::inbound::http::{Forwarding, HttpOptions, Proxies, router};
 use regrant_adapters::outbound::jwt::{Algorithm, JwtAccessTokens, JwtOptions, SigningKey};
 use regrant_adapters::outbound::memory::MemoryStore;
 use regrant_adapters::outbound::token_codec::LabelledCodec;
 use regrant_domain::ports::{Passwords, PortError, Verdict};
 use regrant_domain::testing::{AtOnce, Counting, ManualClock, RecordedEvents};
+use regrant_domain::usecases::limits::Limits;
 use regrant_domain::usecases::{Ports, UseCases};
 use regrant_domain::user::{Password, PasswordHash};
 use serde_json::Value;
@@ -55,7 +56,10 @@ pub(crate) struct Answer {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let options = HttpOptions::new(Arc::new(|| "made-here".to_owned()));
+        let mut options = HttpOptions::new(Arc::new(|| "made-here".to_owned()));
+        // Every hop is believed, so that what proxies say is read to its end.
+        let trusted = ["0.0.0.0/0", "::/0"].map(|range| range.parse().expect("a range")).to_vec();
+        options.proxies = Proxies { trusted, trusts_local: true, header: Forwarding::Forwarded };
         let router =
             router(UseCases::new(&ports_on(&Arc::new(MemoryStore::default())), &compose::policies(&SETTINGS)), options);
         let mut world = Self { router, access_token: String::new(), refresh_token: String::new() };
@@ -117,6 +121,7 @@ pub(crate) fn ports_on(store: &Arc<MemoryStore>) -> Ports {
         events: Arc::new(RecordedEvents::default()),
         history: store.clone(),
         background: Arc::new(AtOnce),
+        limits: Limits::none(),
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Answered<'a> {
 }
 
 /// Names the request, opens its span, and finishes the answer: the bodies of problems, `X-Request-Id`,
-/// `Cache-Control: no-store`.
+/// and what [`CommonHeaders`] holds.
 pub(super) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let options = app.options();
     let id = request_id(request.headers(), options);
@@ -44,7 +44,7 @@ pub(super) async fn observe(State(app): State<App>, request: Request, next: Next
     let started = Instant::now();
     let response = next.run(request).instrument(span.clone()).await;
     let code = response.extensions().get::<Problem>().map(Problem::code);
-    let response = finish(response, &id);
+    let response = finish(response, &id, &app.0.headers);
     let (status, took) = (response.status(), started.elapsed());
     span.in_scope(|| tell(&asked, status, code, took));
     if options.traces.is_some() {
@@ -142,12 +142,37 @@ fn is_request_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-fn finish(mut response: Response, id: &str) -> Response {
+/// Headers of every answer, unless its route has its own.
+pub(super) struct CommonHeaders(Vec<(HeaderName, HeaderValue)>);
+
+impl CommonHeaders {
+    /// What an answer is not to be used for in a browser: it is data for programs, never a page.
+    const HARDENING: [(HeaderName, HeaderValue); 5] = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+        (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    ];
+
+    pub(super) fn new(options: &HttpOptions) -> Self {
+        let mut headers = Self::HARDENING.to_vec();
+        let hsts = HeaderValue::try_from(format!("max-age={}", options.hsts.as_secs()));
+        if let (false, Ok(hsts)) = (options.hsts.is_zero(), hsts) {
+            headers.push((header::STRICT_TRANSPORT_SECURITY, hsts));
+        }
+        Self(headers)
+    }
+}
+
+fn finish(mut response: Response, id: &str, common: &CommonHeaders) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.write(&mut response, id);
     }
     let headers = response.headers_mut();
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    for (name, value) in &common.0 {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }

@@ -5,13 +5,14 @@
 
 use std::fmt;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::error::Category;
+use tokio::sync::SemaphorePermit;
 
 use super::App;
 use super::problem::Problem;
@@ -35,8 +36,8 @@ impl<T: FromFields> FromRequest<App> for Json<T> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type());
         }
-        let body = read(request.into_body(), app.options().body_limit).await?;
-        T::from_fields(&mut Fields::parse(&body, T::FIELDS)?).map(Self)
+        let body = read(request.into_body(), app).await?;
+        T::from_fields(&mut Fields::parse(&body.bytes, T::FIELDS)?).map(Self)
     }
 }
 
@@ -48,20 +49,37 @@ impl FromRequest<App> for NoBody {
 
     /// Blanks, `{}` and `null` count as nothing: many clients cannot send less.
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let body = read(request.into_body(), app.options().body_limit).await?;
-        match body.trim_ascii() {
+        let body = read(request.into_body(), app).await?;
+        match body.bytes.trim_ascii() {
             b"" | b"{}" | b"null" => Ok(Self),
             _ => Err(Problem::invalid_request("This route takes no body; the token belongs into the Bearer header.")),
         }
     }
 }
 
+/// A body, and its share of the memory for bodies, which is free again when it is dropped.
+pub(super) struct Read<'a> {
+    pub(super) bytes: Bytes,
+    _share: Option<SemaphorePermit<'a>>,
+}
+
 /// Reads a body to its end.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+pub(super) async fn read(body: Body, app: &App) -> Result<Read<'_>, Problem> {
+    let limit = app.options().body_limit;
+    // Hyper lets no body be longer than it was announced to be; one that was not announced may have any length.
+    let length = body.size_hint().upper().map_or(limit, |upper| usize::try_from(upper).unwrap_or(usize::MAX));
+    if length > limit {
+        return Err(Problem::body_too_large(limit));
+    }
+    let share = match u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX) {
+        0 => None,
+        share => Some(app.0.bodies.try_acquire_many(share).map_err(|_| Problem::busy())?),
+    };
     let read = Limited::new(body, limit).collect().await;
-    read.map(http_body_util::Collected::to_bytes).map_err(|error| {
+    let bytes = read.map(http_body_util::Collected::to_bytes).map_err(|error| {
         if error.is::<LengthLimitError>() { Problem::body_too_large(limit) } else { Problem::incomplete_body() }
-    })
+    })?;
+    Ok(Read { bytes, _share: share })
 }
 
 /// `application/json` or `application/…+json` (RFC 6839 §3.1), with or without parameters, once.

@@ -1,14 +1,15 @@
-//! Where a request comes from: shown to the user, and logged; used for no decision.
+//! Where a request comes from: shown to the user, logged, and counted.
 
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, header};
 use regrant_domain::history::Origin;
 use regrant_domain::session::Device;
 
-use super::{App, Peer};
+use super::forwarded::client;
+use super::{App, HttpOptions, Peer};
 
 /// The device, with the name that the client gave.
 pub(super) fn labelled(origin: Origin, label: Option<String>) -> Device {
@@ -21,11 +22,17 @@ pub(super) struct From(pub(super) Origin);
 impl FromRequestParts<App> for From {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        let user_agent = parts.headers.get(header::USER_AGENT).map(|value| shown(value.as_bytes()));
-        let ip = parts.extensions.get::<Peer>().map(|Peer(ip)| ip.to_canonical().to_string());
-        Ok(Self(Origin { user_agent: user_agent.filter(|text| !text.is_empty()), ip }))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        Ok(Self(origin(&parts.headers, &parts.extensions, app.options())))
     }
+}
+
+/// The same, of a request that is not taken apart.
+pub(super) fn origin(headers: &HeaderMap, extensions: &Extensions, options: &HttpOptions) -> Origin {
+    let user_agent = headers.get(header::USER_AGENT).map(|value| shown(value.as_bytes()));
+    let peer = extensions.get::<Peer>().map(|Peer(ip)| *ip);
+    let ip = client(peer, headers, &options.proxies).map(|ip| ip.to_string());
+    Origin { user_agent: user_agent.filter(|text| !text.is_empty()), ip }
 }
 
 /// Readable text of at most [`Device::MAX_USER_AGENT`] bytes, whatever was sent.

@@ -14,17 +14,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, delete, get, post, put};
+use regrant_domain::limit::Limit;
 use regrant_domain::usecases::UseCases;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tracing::Span;
 
 mod admin;
 mod around;
 mod auth;
 mod body;
+mod cors;
 mod device;
+mod forwarded;
 mod health;
 mod keys;
+mod limits;
 mod oauth;
 mod openapi;
 mod problem;
@@ -38,6 +43,8 @@ mod wire;
 
 pub use admin::{Measured, Text, admin_router};
 pub use around::Answered;
+pub use cors::{Cors, CorsLists};
+pub use forwarded::{Forwarding, Proxies};
 pub use oauth::OAuthOptions;
 pub use openapi::document;
 pub use trace::TraceParent;
@@ -52,10 +59,19 @@ pub struct Peer(pub IpAddr);
 pub struct HttpOptions {
     /// Longest request body in bytes; a longer one is answered 413.
     pub body_limit: usize,
+    /// How many bytes of bodies may be on their way at once, by what they are announced to be; a further body is answered
+    /// 503.
+    pub body_memory: usize,
     /// After this time a request is answered 503, and what it has begun goes on.
     pub request_timeout: Duration,
     /// After this time `/readyz` says that the service cannot serve.
     pub ready_timeout: Duration,
+    /// Whose word is taken for where a request comes from.
+    pub proxies: Proxies,
+    /// Which pages of other origins may call; `None`: none.
+    pub cors: Option<Cors>,
+    /// For how long browsers are to come by TLS only (RFC 6797); zero: nothing is said.
+    pub hsts: Duration,
     /// Makes the id of a request that brought none: 1 to 64 characters of `[A-Za-z0-9._-]`, unique for practical
     /// purposes.
     pub request_ids: Arc<dyn Fn() -> String + Send + Sync>,
@@ -79,12 +95,17 @@ pub struct HttpOptions {
 pub type Traces = Arc<dyn Fn(&Span, Option<TraceParent>) -> String + Send + Sync>;
 
 impl HttpOptions {
-    /// 64 KiB, 30 s, 2 s, with documentation, no keys, 5 min, no OAuth clients; nobody is told, and traces go nowhere.
+    /// 64 KiB, 64 MiB, 30 s, 2 s, no proxies, no other origins, with documentation, no keys, 5 min, no OAuth clients; nobody
+    /// is told, and traces go nowhere.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
         Self {
             body_limit: 64 * 1024,
+            body_memory: 64 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             ready_timeout: Duration::from_secs(2),
+            proxies: Proxies::default(),
+            cors: None,
+            hsts: Duration::ZERO,
             request_ids,
             docs: true,
             published_keys: Arc::new(Vec::new),
@@ -100,8 +121,12 @@ impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpOptions")
             .field("body_limit", &self.body_limit)
+            .field("body_memory", &self.body_memory)
             .field("request_timeout", &self.request_timeout)
             .field("ready_timeout", &self.ready_timeout)
+            .field("proxies", &self.proxies)
+            .field("cors", &self.cors)
+            .field("hsts", &self.hsts)
             .finish_non_exhaustive()
     }
 }
@@ -113,6 +138,10 @@ struct App(Arc<Shared>);
 struct Shared {
     use_cases: UseCases,
     options: HttpOptions,
+    /// `HttpOptions::body_memory`, in KiB.
+    bodies: Semaphore,
+    /// What every answer carries.
+    headers: around::CommonHeaders,
 }
 
 impl App {
@@ -127,13 +156,16 @@ impl App {
 
 /// Every route of the service.
 pub fn router(use_cases: UseCases, options: HttpOptions) -> Router {
-    let app = App(Arc::new(Shared { use_cases, options }));
+    let bodies = Semaphore::new(options.body_memory.div_ceil(1024).min(Semaphore::MAX_PERMITS));
+    let headers = around::CommonHeaders::new(&options);
+    let app = App(Arc::new(Shared { use_cases, options, bodies, headers }));
     let docs = if app.options().docs { openapi::routes() } else { Router::new() };
-    open_routes()
+    open_routes(&app)
         .merge(docs)
         .merge(guarded_routes(&app))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), cors::share))
         .layer(from_fn(around::detach))
         .layer(from_fn_with_state(app.clone(), around::bound))
         .layer(from_fn_with_state(app.clone(), around::observe))
@@ -141,17 +173,18 @@ pub fn router(use_cases: UseCases, options: HttpOptions) -> Router {
 }
 
 /// Routes for anybody, and those that take a refresh token or a password instead of an access token.
-fn open_routes() -> Router<App> {
+fn open_routes(app: &App) -> Router<App> {
+    let limited = |limit| from_fn_with_state((app.clone(), limit), limits::by_address);
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route(keys::JWKS, get(keys::published))
-        .route("/api/users", post(users::register))
-        .route("/api/login", post(tokens::login))
-        .route("/api/refresh", post(tokens::refresh))
+        .route("/api/users", post(users::register).route_layer(limited(Limit::SignUpByAddress)))
+        .route("/api/login", post(tokens::login).route_layer(limited(Limit::SignInByAddress)))
+        .route("/api/refresh", post(tokens::refresh).route_layer(limited(Limit::RefreshByAddress)))
         .route("/api/revoke", post(tokens::revoke))
         .route("/api/verify", any(verify::verify))
-        .merge(oauth::routes())
+        .merge(oauth::routes(app))
 }
 
 /// Routes that take an access token. The middleware stands before each of them, so no handler can forget it; another

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use regrant_domain::limit::Limited;
 use regrant_domain::ports::PortError;
 use regrant_domain::reason::{EndReason, Refusal};
 use regrant_domain::refresh_token::InvalidRetryKey;
@@ -40,8 +42,8 @@ pub(super) struct Problem {
     /// The field of the request body that is at fault.
     field: Option<&'static str>,
     challenge: Option<Challenge>,
-    /// Ask again, in a second.
-    again: bool,
+    /// Ask again, after so many seconds.
+    retry_after: Option<u64>,
     /// Told in the form of RFC 6749 §5.2, with this error, instead of that of RFC 9457.
     oauth: Option<OAuthError>,
 }
@@ -70,6 +72,7 @@ pub(super) fn registered(outcome: Registered) -> Result<User, Problem> {
             Err(Problem::new(StatusCode::CONFLICT, "email_taken", title, "Another account has this e-mail address."))
         }
         Registered::PasswordRefused(why) => Err(Problem::invalid_password("password", why)),
+        Registered::Limited(limited) => Err(limited.into()),
     }
 }
 
@@ -86,6 +89,7 @@ pub(super) fn signed_in(outcome: SignedIn) -> Result<(User, Granted), Problem> {
             let detail = "The account has as many sessions as it may have; end one of them first.";
             Err(Problem::new(StatusCode::FORBIDDEN, "session_limit", "Too many sessions", detail))
         }
+        SignedIn::Limited(limited) => Err(limited.into()),
         SignedIn::Overtaken => Err(Problem::try_again()),
     }
 }
@@ -96,6 +100,7 @@ pub(super) fn refreshed(outcome: Refreshed) -> Result<Granted, Problem> {
         Refreshed::Granted(granted) => Ok(granted),
         Refreshed::Refused(why) => Err(why.into()),
         Refreshed::NotAuthentic => Err(Problem::not_authentic()),
+        Refreshed::Limited(limited) => Err(limited.into()),
     }
 }
 
@@ -150,6 +155,15 @@ pub(super) fn ended_one(outcome: EndedOne) -> Result<(), Problem> {
 impl From<Refusal> for Problem {
     fn from(why: Refusal) -> Self {
         Self::refused(why.code(), why.sentence())
+    }
+}
+
+/// Too many: ask again later. By which limit is for the log.
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        let detail = "There were too many requests of this kind; send this one again after the time in Retry-After.";
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests", detail);
+        problem.again_after(limited.wait)
     }
 }
 
@@ -290,6 +304,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large", detail)
     }
 
+    /// Too many bodies are on their way.
+    pub(super) fn busy() -> Self {
+        let detail = "The service is reading as many request bodies as it can; send the same request again.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", detail).again()
+    }
+
     /// The caller has no such session.
     pub(super) fn session_not_found() -> Self {
         let detail = "You have no session with this id.";
@@ -321,7 +341,8 @@ impl Problem {
     }
 
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, title, detail: detail.into(), field: None, challenge: None, again: false, oauth: None }
+        let detail = detail.into();
+        Self { status, code, title, detail, field: None, challenge: None, retry_after: None, oauth: None }
     }
 
     fn challenging(self, challenge: Challenge) -> Self {
@@ -329,7 +350,13 @@ impl Problem {
     }
 
     fn again(self) -> Self {
-        Self { again: true, ..self }
+        self.again_after(Duration::from_secs(1))
+    }
+
+    /// In whole seconds, rounded up: whoever waits so long has waited long enough.
+    fn again_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self { retry_after: Some(seconds.max(1)), ..self }
     }
 
     /// The stable code.
@@ -360,8 +387,8 @@ impl Problem {
 
     fn write_headers(self, response: &mut Response) {
         let headers = response.headers_mut();
-        if self.again {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = self.challenge.and_then(|challenge| challenge.header(&self.detail)) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);

@@ -19,7 +19,17 @@ const SESSION: HeaderName = HeaderName::from_static("x-auth-session");
 /// When the token stops being accepted: seconds since 1970, as in its `exp`.
 const EXPIRES: HeaderName = HeaderName::from_static("x-auth-expires");
 
-/// Any method of `/api/verify`: 200 with the headers above, 401, or 503.
+#[utoipa::path(get, path = "/api/verify", tag = "service", operation_id = "verify", security(("access_token" = [])),
+    params(("check" = Option<String>, Query, description = "`session`: ask the store for the session too.")),
+    responses((status = 200, description = "The token is good.", headers(
+        ("X-Auth-User" = String, description = "The user's id."),
+        ("X-Auth-Session" = String, description = "The session's id."),
+        ("X-Auth-Expires" = String, description = "When the token stops being accepted: seconds since 1970."),
+    ))))]
+/// Is an access token good? For reverse proxies.
+///
+/// Takes any method. Of JWTs, no store is asked unless `check=session`; of opaque tokens always. Other parameters are those of
+/// the request that the proxy has to decide about.
 pub(super) async fn verify(
     State(app): State<App>,
     uri: Uri,

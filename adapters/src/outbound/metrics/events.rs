@@ -3,6 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use regrant_domain::history::Origin;
+use regrant_domain::limit::Limit;
 use regrant_domain::ports::{Event, Events};
 use regrant_domain::reason::{EndReason, Refusal};
 
@@ -22,6 +23,7 @@ pub struct EventCounters {
     refused: Counters,
     ended: Counters,
     history_lost: Counter,
+    limited: Counters,
 }
 
 impl EventCounters {
@@ -68,6 +70,12 @@ impl EventCounters {
                 "reason",
                 &mut EndReason::ALL.into_iter().map(EndReason::code),
             ),
+            limited: by(
+                "limited_requests",
+                "Requests that were refused because there were too many, by limit",
+                "limit",
+                &mut Limit::ALL.into_iter().map(Limit::code),
+            ),
         }
     }
 
@@ -94,6 +102,7 @@ impl Events for EventCounters {
             Event::PasswordChanged { .. } => drop(self.passwords_changed.inc()),
             Event::UserDeleted { .. } => drop(self.users_deleted.inc()),
             Event::HistoryLost { .. } => drop(self.history_lost.inc()),
+            Event::Limited { limit } => drop(self.limited.get_or_create(&[("limit", limit.code())]).inc()),
         }
     }
 }

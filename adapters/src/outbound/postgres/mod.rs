@@ -15,6 +15,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 mod errors;
 mod history;
+mod limits;
 mod portable;
 mod rotations;
 mod rows;
@@ -110,6 +111,7 @@ pub struct PostgresStore {
     core: Core,
     /// Rotations that wait at the same time.
     rotations: Together<Rotation, RotateOutcome>,
+    tidying: limits::Tidying,
 }
 
 impl PostgresStore {
@@ -160,7 +162,7 @@ impl PostgresStore {
     fn on(core: Core) -> Self {
         let shared = core.clone();
         let rotations = Together::start(WHAT, rotations::BOUNDS, move |all| rotations::run(shared.clone(), all));
-        Self { core, rotations }
+        Self { core, rotations, tidying: limits::Tidying::default() }
     }
 
     async fn run(&self, statement: Statement) -> Result<Vec<PgRow>, PortError> {

@@ -21,6 +21,12 @@ pub const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../../../migrations/postgres/0002_history.up.sql"),
         down: include_str!("../../../../migrations/postgres/0002_history.down.sql"),
     },
+    Migration {
+        version: 3,
+        name: "rate limits",
+        up: include_str!("../../../../migrations/postgres/0003_rate_limits.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0003_rate_limits.down.sql"),
+    },
 ];
 
 /// Why the schema is not, or cannot be made, what this version needs.
@@ -174,7 +180,7 @@ fn refuse_if_ahead(applied: &[i64]) -> Result<(), SchemaError> {
 
 /// Where no migration was applied, no table of these names can be Regrant's.
 async fn refuse_strangers(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    for table in ["users", "sessions", "refresh_tokens", "history"] {
+    for table in ["users", "sessions", "refresh_tokens", "history", "rate_limits"] {
         let taken = has_table(connection, table).await?;
         if taken {
             return Err(SchemaError::Taken(table.into()));

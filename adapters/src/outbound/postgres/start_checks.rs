@@ -112,6 +112,7 @@ pub(super) fn listed(faults: &[Fault]) -> String {
     faults.iter().flat_map(|fault| ["\n  - ".into(), fault.to_string()]).collect()
 }
 
+/// (`rate_limits` is unlogged on purpose.)
 const SETTINGS: &str = "\
 SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
        current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS in_recovery,

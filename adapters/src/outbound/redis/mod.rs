@@ -10,6 +10,7 @@ mod address;
 mod connection;
 mod helpers;
 mod history;
+mod limits;
 mod options;
 mod portable;
 mod renewed;

@@ -29,6 +29,7 @@ pub(super) struct Scripts {
     pub(super) index: Code,
     pub(super) append: Code,
     pub(super) note: Code,
+    pub(super) limit: Code,
 }
 
 /// The text of a script, and its name on the server.
@@ -62,6 +63,7 @@ impl Default for Scripts {
             index: code!("lua/index.lua"),
             append: code!("lua/append.lua"),
             note: code!("lua/note.lua"),
+            limit: code!("lua/limit.lua"),
         }
     }
 }

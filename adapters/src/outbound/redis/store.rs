@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use regrant_domain::ids::{SessionId, UserId};
+use regrant_domain::limit::BucketKey;
 use regrant_domain::ports::PortError;
 use regrant_domain::refresh_token::LookupKey;
 
@@ -204,6 +205,10 @@ impl Keys {
     /// The set of a user's sessions that have a history.
     pub(super) fn histories(&self, user: UserId) -> String {
         format!("{}hu:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(user.as_bytes()))
+    }
+
+    pub(super) fn bucket(&self, key: &BucketKey) -> String {
+        format!("{}l:{{{}}}", self.prefix, URL_SAFE_NO_PAD.encode(key.as_bytes()))
     }
 
     pub(super) fn late(&self) -> String {

@@ -47,8 +47,8 @@ impl FromRequest<App> for Form {
         let Retry(key) = Retry::from_request_parts(&mut head, app)
             .await
             .map_err(|problem| problem.in_oauth(OAuthError::InvalidRequest))?;
-        let body = body::read(body, app.options().body_limit).await?;
-        Ok(Self { parameters: parameters(&body)?, headers: head.headers, retry_key: key })
+        let body = body::read(body, app).await?;
+        Ok(Self { parameters: parameters(&body.bytes)?, headers: head.headers, retry_key: key })
     }
 }
 

@@ -18,6 +18,9 @@ const CACHED: (HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=300"
 const WITH_SECRET: &[&str] = &["client_secret_basic", "client_secret_post"];
 const WITH_SECRET_OR_WITHOUT: &[&str] = &["none", "client_secret_basic", "client_secret_post"];
 
+#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "oauth", operation_id = "metadata",
+    responses((status = 200, description = "RFC 8414 §2.", body = MetadataBody<'_>)))]
+/// Where everything is.
 pub(in crate::inbound::http) async fn published(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
     let issuer = app.options().oauth.issuer_url.as_deref().ok_or_else(Problem::issuer_not_known)?;
     let at = |path: &str| format!("{issuer}{path}");

@@ -6,15 +6,17 @@
 //! bound to a client: whoever holds one may use it, as below `/api`.
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use regrant_domain::client::Clients;
+use regrant_domain::limit::Limit;
 
-use super::App;
+use super::{App, limits};
 
 mod caller;
 mod form;
-mod metadata;
-mod tokens;
+pub(super) mod metadata;
+pub(super) mod tokens;
 mod wire;
 
 /// What OAuth depends on beside the use cases.
@@ -43,10 +45,11 @@ const TOKEN: &str = "/oauth/token";
 const REVOKE: &str = "/oauth/revoke";
 const INTROSPECT: &str = "/oauth/introspect";
 
-pub(super) fn routes() -> Router<App> {
+pub(super) fn routes(app: &App) -> Router<App> {
+    let limited = from_fn_with_state((app.clone(), Limit::RefreshByAddress), limits::by_address);
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::published))
-        .route(TOKEN, post(tokens::token))
+        .route(TOKEN, post(tokens::token).route_layer(limited))
         .route(REVOKE, post(tokens::revoke))
         .route(INTROSPECT, post(tokens::introspect))
 }

@@ -13,7 +13,13 @@ use crate::inbound::http::problem::{self, OAuthError, Problem};
 /// For caches of HTTP/1.0, which do not know `Cache-Control` (RFC 6749 §5.1).
 const NOT_KEPT: [(HeaderName, &str); 1] = [(header::PRAGMA, "no-cache")];
 
-/// `POST /oauth/token` (RFC 6749 §6), by the rules of `POST /api/refresh`.
+#[utoipa::path(post, path = "/oauth/token", tag = "oauth", operation_id = "oauthToken", security((), ("client" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The retry key, as in `POST /api/refresh`.")),
+    request_body(content = wire::TokenForm<'_>, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The next tokens (RFC 6749 §5.1).", body = wire::TokensBody<'_>)))]
+/// Refresh, for clients that speak OAuth 2.0 (RFC 6749 §6).
+///
+/// By the rules of `POST /api/refresh`.
 pub(in crate::inbound::http) async fn token(
     State(app): State<App>,
     From(origin): From,
@@ -32,7 +38,12 @@ pub(in crate::inbound::http) async fn token(
     Ok((NOT_KEPT, wire::tokens(&problem::granted(outcome)?)))
 }
 
-/// `POST /oauth/revoke` (RFC 7009 §2). What is not a token, or no longer one, is revoked already: 200.
+#[utoipa::path(post, path = "/oauth/revoke", tag = "oauth", operation_id = "oauthRevoke", security((), ("client" = [])),
+    request_body(content = wire::AboutForm<'_>, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The session of the token is over.")))]
+/// End the session of a token (RFC 7009 §2).
+///
+/// What is not a token, or no longer one, is revoked already: 200.
 pub(in crate::inbound::http) async fn revoke(
     State(app): State<App>,
     From(origin): From,
@@ -43,7 +54,11 @@ pub(in crate::inbound::http) async fn revoke(
     Ok(StatusCode::OK)
 }
 
-/// `POST /oauth/introspect` (RFC 7662 §2), for known clients only.
+#[utoipa::path(post, path = "/oauth/introspect", tag = "oauth", operation_id = "introspect", security(("client" = [])),
+    request_body(content = wire::AboutForm<'_>, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "RFC 7662 §2.2; of a token that is good for nothing: that only.",
+        body = wire::IntrospectionBody<'_>)))]
+/// What is a token worth (RFC 7662 §2)? For known clients only.
 pub(in crate::inbound::http) async fn introspect(
     State(app): State<App>,
     form: Form,

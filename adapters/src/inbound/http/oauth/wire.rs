@@ -8,12 +8,14 @@ use regrant_domain::usecases::introspect::{Introspected, Kind, Token};
 use regrant_domain::usecases::refresh::Granted;
 use regrant_domain::user::Email;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::OAuthOptions;
 
 /// RFC 6749 §5.1
-#[derive(Serialize)]
-struct TokensBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OAuthTokens)]
+pub(super) struct TokensBody<'a> {
     access_token: &'a str,
     token_type: &'static str,
     expires_in: u64,
@@ -34,8 +36,9 @@ pub(super) fn tokens(granted: &Granted) -> impl IntoResponse + use<> {
 }
 
 /// RFC 7662 §2.2, with the names that the claims of a JWT have.
-#[derive(Serialize)]
-struct ActiveBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Active)]
+pub(super) struct ActiveBody<'a> {
     active: bool,
     token_type: &'static str,
     client_id: &'static str,
@@ -55,17 +58,57 @@ struct ActiveBody<'a> {
 }
 
 /// The same for every token that is good for nothing (RFC 7662 §2.2).
-#[derive(Serialize)]
-struct InactiveBody {
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Inactive)]
+pub(super) struct InactiveBody {
     active: bool,
+}
+
+/// What an introspection answers.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Introspection)]
+pub(super) enum IntrospectionBody<'a> {
+    /// Good for something.
+    Active(ActiveBody<'a>),
+    /// Good for nothing.
+    Inactive(InactiveBody),
+}
+
+/// What `POST /oauth/token` takes.
+#[derive(ToSchema)]
+#[schema(as = TokenForm)]
+#[expect(dead_code, reason = "describes what `Form` reads")]
+pub(super) struct TokenForm<'a> {
+    /// `refresh_token`
+    grant_type: &'a str,
+    refresh_token: &'a str,
+    /// Of a client that has a secret, or wants to say who it is.
+    client_id: Option<&'a str>,
+    /// Unless it comes in the header.
+    client_secret: Option<&'a str>,
+}
+
+/// What `POST /oauth/revoke` and `POST /oauth/introspect` take.
+#[derive(ToSchema)]
+#[schema(as = AboutForm)]
+#[expect(dead_code, reason = "describes what `Form` reads")]
+pub(super) struct AboutForm<'a> {
+    token: &'a str,
+    /// `access_token` or `refresh_token`; not needed.
+    token_type_hint: Option<&'a str>,
+    client_id: Option<&'a str>,
+    client_secret: Option<&'a str>,
 }
 
 /// Answer of an introspection.
 pub(super) fn introspected(told: &Introspected, options: &OAuthOptions) -> impl IntoResponse + use<> {
-    match told {
-        Introspected::Active(token) => Answer(active(token, options)).into_response(),
-        Introspected::Inactive => Answer(InactiveBody { active: false }).into_response(),
-    }
+    let body = match told {
+        Introspected::Active(token) => IntrospectionBody::Active(active(token, options)),
+        Introspected::Inactive => IntrospectionBody::Inactive(InactiveBody { active: false }),
+    };
+    Answer(body).into_response()
 }
 
 fn active<'a>(token: &'a Token, options: &'a OAuthOptions) -> ActiveBody<'a> {
@@ -92,7 +135,8 @@ fn active<'a>(token: &'a Token, options: &'a OAuthOptions) -> ActiveBody<'a> {
 }
 
 /// RFC 8414 §2, as far as it exists here.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Metadata)]
 pub(super) struct MetadataBody<'a> {
     pub(super) issuer: &'a str,
     pub(super) token_endpoint: String,
@@ -101,9 +145,14 @@ pub(super) struct MetadataBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) jwks_uri: Option<String>,
     /// Required, and there is none: people sign in without OAuth.
+    #[schema(value_type = Vec<String>)]
     pub(super) response_types_supported: [&'static str; 0],
+    #[schema(value_type = Vec<String>)]
     pub(super) grant_types_supported: [&'static str; 1],
+    #[schema(value_type = Vec<String>)]
     pub(super) token_endpoint_auth_methods_supported: &'static [&'static str],
+    #[schema(value_type = Vec<String>)]
     pub(super) revocation_endpoint_auth_methods_supported: &'static [&'static str],
+    #[schema(value_type = Vec<String>)]
     pub(super) introspection_endpoint_auth_methods_supported: &'static [&'static str],
 }

@@ -27,9 +27,26 @@ pub(super) struct Problem {
     field: Option<String>,
 }
 
+/// A refusal as OAuth tells it (RFC 6749 §5.2).
+#[derive(ToSchema)]
+#[schema(as = OAuthError)]
+#[expect(dead_code, reason = "describes what `problem` writes")]
+pub(super) struct OAuthProblem {
+    /// What programs decide by.
+    error: String,
+    /// What happened this time.
+    error_description: String,
+    /// The same as in the header `X-Request-Id`.
+    request_id: String,
+    /// Where an authentic token was refused: why.
+    #[schema(nullable = false)]
+    code: Option<String>,
+}
+
 /// A code with its status, and when it is given. (Those of [`Refusal`] are 401, and say it themselves.)
 const CODES: &[(&str, u16, &str)] = &[
     ("access_token_expired", 401, "The access token has expired: refresh it."),
+    ("busy", 503, "The service is reading as many request bodies as it can."),
     ("body_too_large", 413, "The body is longer than the configured limit."),
     ("email_taken", 409, "Another account has this e-mail address (only where the operator chose to tell)."),
     ("incomplete_body", 400, "The body could not be read to its end."),
@@ -44,10 +61,12 @@ const CODES: &[(&str, u16, &str)] = &[
     ("invalid_query", 400, "A parameter that the route does not know."),
     ("invalid_request", 400, "The token was sent in a way that cannot be understood."),
     ("invalid_token", 401, "Not an authentic token, or not of the kind that this route takes."),
+    ("issuer_not_known", 404, "The operator has not said where clients reach the service."),
     ("missing_token", 401, "No token was sent."),
     ("session_limit", 403, "The account has as many sessions as it may have."),
     ("session_not_found", 404, "The caller has no such session."),
     ("timeout", 503, "It took too long; whether it was done is not known."),
+    ("too_many_requests", 429, "More than a limit allows."),
     ("try_again", 503, "Overtaken by another request of the same user."),
     ("unavailable", 503, "The service cannot find out at the moment; nothing is decided."),
     ("unsupported_media_type", 415, "The body is not said to be JSON."),
@@ -57,7 +76,11 @@ const CODES: &[(&str, u16, &str)] = &[
 /// What every route may answer.
 const ANY: &[&str] = &["timeout", "internal"];
 /// What a route with a JSON body may answer.
-const BODY: &[&str] = &["unsupported_media_type", "incomplete_body", "invalid_json", "invalid_body", "body_too_large"];
+const BODY: &[&str] =
+    &["unsupported_media_type", "incomplete_body", "invalid_json", "invalid_body", "body_too_large", "busy"];
+/// What a route with a form may answer, beside the errors of OAuth.
+const FORM: &[&str] = &["incomplete_body", "body_too_large", "busy", "unavailable"];
+const LIMITED: &[&str] = &["too_many_requests"];
 /// What a route with a token may answer, beside the reasons of [`Refusal`].
 const BEARER: &[&str] = &["missing_token", "invalid_request", "invalid_token"];
 
@@ -85,7 +108,12 @@ const REFUSALS: &[Refuses] = &[
     refuses("get", "/healthz", false, &[]),
     refuses("get", "/readyz", false, &[STORE]),
     refuses("get", "/.well-known/jwks.json", false, &[]),
-    refuses("post", "/api/users", false, &[BODY, STORE, &["invalid_email", "invalid_password", "email_taken"]]),
+    refuses(
+        "post",
+        "/api/users",
+        false,
+        &[BODY, STORE, LIMITED, &["invalid_email", "invalid_password", "email_taken"]],
+    ),
     refuses(
         "post",
         "/api/login",
@@ -93,6 +121,7 @@ const REFUSALS: &[Refuses] = &[
         &[
             BODY,
             STORE,
+            LIMITED,
             &[
                 "invalid_email",
                 "invalid_password",
@@ -107,9 +136,9 @@ const REFUSALS: &[Refuses] = &[
         "post",
         "/api/refresh",
         true,
-        &[BEARER, STORE, &["invalid_idempotency_key", "body_too_large", "incomplete_body"]],
+        &[BEARER, STORE, LIMITED, &["invalid_idempotency_key", "body_too_large", "incomplete_body", "busy"]],
     ),
-    refuses("post", "/api/revoke", false, &[BEARER, STORE, &["body_too_large", "incomplete_body"]]),
+    refuses("post", "/api/revoke", false, &[BEARER, STORE, &["body_too_large", "incomplete_body", "busy"]]),
     refuses("get", "/api/me", true, &[BEARER, ACCESS]),
     refuses("delete", "/api/me", true, &[BEARER, ACCESS, BODY, &["invalid_password", "wrong_password", "try_again"]]),
     refuses(
@@ -122,6 +151,18 @@ const REFUSALS: &[Refuses] = &[
     refuses("delete", "/api/sessions", true, &[BEARER, ACCESS, &["invalid_query"]]),
     refuses("delete", "/api/sessions/{id}", true, &[BEARER, ACCESS, &["session_not_found"]]),
     refuses("get", "/api/sessions/{id}/history", true, &[BEARER, ACCESS, &["session_not_found"]]),
+    refuses("get", "/api/verify", true, &[BEARER, ACCESS, &["invalid_query"]]),
+    refuses("get", "/.well-known/oauth-authorization-server", false, &[&["issuer_not_known"]]),
+    refuses("post", "/oauth/token", false, &[FORM, LIMITED]),
+    refuses("post", "/oauth/revoke", false, &[FORM]),
+    refuses("post", "/oauth/introspect", false, &[FORM]),
+];
+
+/// The errors of RFC 6749 §5.2 that a route may give with 400; each of them may also give 401 `invalid_client`.
+const OAUTH_ERRORS: &[(&str, &[&str])] = &[
+    ("/oauth/token", &["invalid_request", "invalid_grant", "unsupported_grant_type", "invalid_scope"]),
+    ("/oauth/revoke", &["invalid_request"]),
+    ("/oauth/introspect", &["invalid_request"]),
 ];
 
 /// Adds to each operation what it may refuse, and to each answer its headers.
@@ -138,6 +179,11 @@ pub(super) fn describe(document: &mut Value) {
         for (status, codes) in by_status {
             answers[status.to_string()] = refusal(&codes);
         }
+    }
+    for (path, errors) in OAUTH_ERRORS {
+        let answers = &mut document["paths"][path]["post"]["responses"];
+        answers["400"] = or_oauth(answers["400"].take(), errors);
+        answers["401"] = or_oauth(Value::Null, &["invalid_client"]);
     }
     for operation in operations(document) {
         if let Some(answers) = operation["responses"].as_object_mut() {
@@ -166,6 +212,18 @@ fn refusal(codes: &[(&str, &str)]) -> Value {
     })
 }
 
+/// The answer, or one of these errors.
+fn or_oauth(mut answer: Value, errors: &[&str]) -> Value {
+    let said: Vec<_> = errors.iter().map(|error| format!("- `{error}` (RFC 6749 §5.2)")).collect();
+    let before = answer["description"].as_str().map(|told| format!("\n{told}")).unwrap_or_default();
+    answer["description"] = format!("{}{before}", said.join("\n")).into();
+    answer["content"]["application/json"] = json!({ "schema": {
+        "allOf": [{ "$ref": "#/components/schemas/OAuthError" }],
+        "properties": { "error": { "type": "string", "enum": errors } },
+    } });
+    answer
+}
+
 fn headers(status: &str, answer: &mut Value) {
     let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
     let mut add = |name: &str, is: Value| {
@@ -182,7 +240,7 @@ fn headers(status: &str, answer: &mut Value) {
     match status {
         "400" => add("WWW-Authenticate", text("RFC 6750 §3, where it was the token that could not be understood.")),
         "401" => add("WWW-Authenticate", text("RFC 6750 §3; without an error code where no token was sent.")),
-        "503" => add(
+        "429" | "503" => add(
             "Retry-After",
             json!({ "description": "Seconds to wait before the same request is sent again.", "schema": { "type": "integer", "minimum": 1 } }),
         ),

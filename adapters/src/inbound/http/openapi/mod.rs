@@ -16,7 +16,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, health, keys, sessions, tokens, users};
+use super::oauth::{metadata, tokens as oauth};
+use super::{App, health, keys, sessions, tokens, users, verify};
 
 mod answers;
 
@@ -45,13 +46,19 @@ mod answers;
         sessions::history,
         sessions::end_one,
         sessions::end_all,
+        verify::verify,
+        metadata::published,
+        oauth::token,
+        oauth::revoke,
+        oauth::introspect,
     ),
-    components(schemas(answers::Problem)),
+    components(schemas(answers::Problem, answers::OAuthProblem)),
     modifiers(&Tokens),
     tags(
         (name = "account", description = "Sign up, look, change the password, delete."),
         (name = "tokens", description = "Sign in, refresh, revoke."),
         (name = "sessions", description = "The user's own sessions."),
+        (name = "oauth", description = "For clients that speak OAuth 2.0."),
         (name = "service", description = "For those who watch over the service, and for those who check access tokens."),
     )
 )]
@@ -67,8 +74,11 @@ impl Modify for Tokens {
             bearer.description = Some(description.to_owned());
             SecurityScheme::Http(bearer)
         };
+        let mut client = Http::new(HttpAuthScheme::Basic);
+        client.description = Some("A client that the operator has configured (RFC 6749 §2.3.1).".to_owned());
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("access_token", bearer("The `token` of a sign-in or refresh."));
+        components.add_security_scheme("client", SecurityScheme::Http(client));
         components.add_security_scheme("refresh_token", bearer("The `refresh_token` of a sign-in or refresh."));
     }
 }

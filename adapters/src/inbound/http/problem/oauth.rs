@@ -49,6 +49,8 @@ pub(in crate::inbound::http) fn granted(outcome: Refreshed) -> Result<Granted, P
         Refreshed::NotAuthentic => {
             Err(Problem::oauth(OAuthError::InvalidGrant, "The token is not a refresh token of this service."))
         }
+        // No error of the standard, which knows no limits.
+        Refreshed::Limited(limited) => Err(limited.into()),
     }
 }
 

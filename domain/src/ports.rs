@@ -3,9 +3,7 @@
 
 use async_trait::async_trait;
 
-pub use self::background::{Background, Work};
-pub use self::history::HistoryRepository;
-pub use self::limits::{RateLimiter, Taken};
+pub use self::{background::*, history::HistoryRepository, limits::*};
 pub use crate::event::Event;
 
 use crate::access_token::{AccessClaims, AccessGrant, AccessRefusal, AccessToken, KeptAccess};

@@ -85,7 +85,7 @@ fn the_password_comes_from_the_environment_or_a_file_and_is_never_printed() {
 #[test]
 fn limits_are_counted_where_all_processes_see_them_unless_the_operator_says_otherwise() {
     for name in FILES {
-        let shared = name != "static";
+        let shared = !["static", "opaque", "jwt"].contains(&name);
         let state = if shared { LimitState::Store } else { LimitState::Memory };
         assert_eq!(settings(name, &[]).limits.state, state, "{name}");
         assert_eq!(settings(name, &[("REGRANT__LIMITS__STATE", "memory")]).limits.state, LimitState::Memory);

@@ -38,7 +38,7 @@ pub(super) fn measured_as(home: &TempDir, start: &Start) -> (Service, String) {
     let service = Service::start(home, &start.clone().with("REGRANT__SERVER__ADMIN_LISTEN", "127.0.0.1:0"));
     let log = service.log();
     let at = log.find("serving metrics").expect("it says where");
-    let addr = log[at..].split("addr=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let addr = log[at..].split("at=http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let addr: String = addr.chars().filter(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
     (service, format!("http://{addr}/metrics"))
 }

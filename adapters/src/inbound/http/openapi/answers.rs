@@ -151,7 +151,13 @@ const REFUSALS: &[Refuses] = &[
     refuses("delete", "/api/sessions", true, &[BEARER, ACCESS, &["invalid_query"]]),
     refuses("delete", "/api/sessions/{id}", true, &[BEARER, ACCESS, &["session_not_found"]]),
     refuses("get", "/api/sessions/{id}/history", true, &[BEARER, ACCESS, &["session_not_found"]]),
-    refuses("get", "/api/verify", true, &[BEARER, ACCESS, &["invalid_query"]]),
+    // Proxies take a 400 for an outage.
+    refuses(
+        "get",
+        "/api/verify",
+        true,
+        &[ACCESS, &["missing_token", "invalid_token", "invalid_request:401", "invalid_query"]],
+    ),
     refuses("get", "/.well-known/oauth-authorization-server", false, &[&["issuer_not_known"]]),
     refuses("post", "/oauth/token", false, &[FORM, LIMITED]),
     refuses("post", "/oauth/revoke", false, &[FORM]),
@@ -169,7 +175,7 @@ const OAUTH_ERRORS: &[(&str, &[&str])] = &[
 pub(super) fn describe(document: &mut Value) {
     for Refuses { operation: (method, path), codes, reasons } in REFUSALS {
         let codes = codes.iter().copied().flatten().chain(ANY);
-        let known = codes.filter_map(|code| CODES.iter().find(|(known, ..)| known == code)).copied();
+        let known = codes.filter_map(|code| explained(code));
         let reasons = Refusal::all().filter(|_| *reasons).map(|why| (why.code(), 401, why.sentence()));
         let mut by_status: std::collections::BTreeMap<u16, Vec<(&str, &str)>> = std::collections::BTreeMap::new();
         for (code, status, when) in known.chain(reasons) {
@@ -192,6 +198,13 @@ pub(super) fn describe(document: &mut Value) {
             }
         }
     }
+}
+
+/// A code of the list, or with another status than there: `code:status`.
+fn explained(code: &str) -> Option<(&'static str, u16, &'static str)> {
+    let (code, status) = code.split_once(':').unwrap_or((code, ""));
+    let (code, usual, when) = *CODES.iter().find(|(known, ..)| *known == code)?;
+    Some((code, status.parse().unwrap_or(usual), when))
 }
 
 /// Every operation of the document.
@@ -256,7 +269,7 @@ mod tests {
     fn every_code_that_a_route_names_is_explained_and_every_explained_code_is_named() {
         let named = || REFUSALS.iter().flat_map(|refuses| refuses.codes.iter().copied().flatten()).chain(ANY);
         for code in named() {
-            assert!(CODES.iter().any(|(known, ..)| known == code), "{code} is not explained");
+            assert!(explained(code).is_some(), "{code} is not explained");
         }
         for (code, ..) in CODES {
             assert!(named().any(|named| named == code), "{code} is never given");

@@ -170,7 +170,7 @@ async fn the_document_is_served_and_the_page_shows_it_with_files_of_its_own() {
     let page = world.send(Call::get("/docs/")).await;
     assert!(page.is(200).header("content-security-policy").unwrap().contains("default-src 'none'"));
     let mut files = 0;
-    for part in page.text().split(['"', '\'']).filter(|part| part.ends_with(".js") || part.ends_with(".css")) {
+    for part in page.text().split(['"', '\'']).filter(|part| [".js", ".css"].iter().any(|kind| part.ends_with(kind))) {
         let name = part.strip_prefix("./").unwrap_or(part);
         assert!(!name.contains(':') && !name.starts_with('/'), "{name} comes from elsewhere");
         world.send(Call::get(format!("/docs/{name}"))).await.is(200);

@@ -40,7 +40,7 @@ pub struct Running {
     /// What runs beside the requests: the sweeper, the admin listener, what follows the store's clock, the key folder and
     /// the certificate.
     beside: Vec<JoinHandle<()>>,
-    app: App,
+    app: Box<App>,
 }
 
 /// How the last requests ended.
@@ -106,7 +106,7 @@ pub async fn start_traced(settings: &Settings, traces: Option<Traces>) -> Result
     let (door, router) = (Door { listener, tls }, app.router(settings, here, traces));
     let serving = accept::run(door, router, server.clone(), counted(&watch, "public"), stopped);
     let made = std::mem::take(&mut app.made);
-    Ok(Running { endpoint, admin, made, stop, server: tokio::spawn(serving), beside, app })
+    Ok(Running { endpoint, admin, made, stop, server: tokio::spawn(serving), beside, app: Box::new(app) })
 }
 
 impl Running {

@@ -191,10 +191,11 @@ pub(super) fn describe(document: &mut Value) {
         answers["400"] = or_oauth(answers["400"].take(), errors);
         answers["401"] = or_oauth(Value::Null, &["invalid_client"]);
     }
-    for operation in operations(document) {
+    explain_headers(document);
+    for (path, operation) in operations(document) {
         if let Some(answers) = operation["responses"].as_object_mut() {
             for (status, answer) in answers {
-                headers(status, answer);
+                headers(path, status, answer);
             }
         }
     }
@@ -207,10 +208,12 @@ fn explained(code: &str) -> Option<(&'static str, u16, &'static str)> {
     Some((code, status.parse().unwrap_or(usual), when))
 }
 
-/// Every operation of the document.
-fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
-    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
-    paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut).filter(|operation| operation.is_object())
+/// Every operation of the document, with its path.
+fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        item.as_object_mut().into_iter().flat_map(Map::values_mut).map(move |operation| (path.as_str(), operation))
+    })
 }
 
 fn refusal(codes: &[(&str, &str)]) -> Value {
@@ -237,27 +240,41 @@ fn or_oauth(mut answer: Value, errors: &[&str]) -> Value {
     answer
 }
 
-fn headers(status: &str, answer: &mut Value) {
-    let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
-    let mut add = |name: &str, is: Value| {
-        let headers = &mut answer["headers"];
-        if headers.get(name).is_none() {
-            headers[name] = is;
-        }
+/// Headers of every answer, with what they are for.
+const COMMON: &[(&str, &str)] = &[
+    ("X-Request-Id", "The request's own, if it has a proper one, or a new one; the log has it too."),
+    ("Cache-Control", "`no-store`, unless the answer holds nothing of anybody."),
+    ("Content-Security-Policy", "An answer is no page: nothing in it is run or shown."),
+    ("X-Content-Type-Options", "`nosniff`"),
+    ("Referrer-Policy", "`no-referrer`"),
+    ("Cross-Origin-Resource-Policy", "`same-origin`; see `cors.origins` for pages of other origins."),
+    ("Strict-Transport-Security", "Where `server.hsts` is set."),
+];
+
+/// Headers of some answers.
+const CHALLENGE: (&str, &str) = (
+    "WWW-Authenticate",
+    "RFC 6750 §3, without an error code where no token was sent; RFC 7617 where a client has to prove itself.",
+);
+const RETRY_AFTER: (&str, &str) = ("Retry-After", "Whole seconds to wait before the same request is sent again.");
+const PRAGMA: (&str, &str) = ("Pragma", "`no-cache`, for caches of HTTP/1.0 (RFC 6749 §5.1).");
+
+/// Every header once, for answers to refer to.
+fn explain_headers(document: &mut Value) {
+    for (name, description) in COMMON.iter().chain([&CHALLENGE, &RETRY_AFTER, &PRAGMA]) {
+        document["components"]["headers"][name] = json!({ "description": description, "schema": { "type": "string" } });
+    }
+}
+
+fn headers(path: &str, status: &str, answer: &mut Value) {
+    let special = match status {
+        "400" | "401" => Some(CHALLENGE),
+        "429" | "503" => Some(RETRY_AFTER),
+        _ => None,
     };
-    add(
-        "X-Request-Id",
-        text("The request's own X-Request-Id, if it has a proper one, or a new one; the log has it too."),
-    );
-    add("Cache-Control", text("`no-store`, unless the answer holds nothing of anybody."));
-    match status {
-        "400" => add("WWW-Authenticate", text("RFC 6750 §3, where it was the token that could not be understood.")),
-        "401" => add("WWW-Authenticate", text("RFC 6750 §3; without an error code where no token was sent.")),
-        "429" | "503" => add(
-            "Retry-After",
-            json!({ "description": "Seconds to wait before the same request is sent again.", "schema": { "type": "integer", "minimum": 1 } }),
-        ),
-        _ => {}
+    let pragma = path.starts_with("/oauth/").then_some(PRAGMA);
+    for (name, _) in COMMON.iter().copied().chain(special).chain(pragma) {
+        answer["headers"][name] = json!({ "$ref": format!("#/components/headers/{name}") });
     }
 }
 
@@ -290,7 +307,7 @@ mod tests {
         listed.sort();
         assert_eq!(described, listed);
         assert_eq!(operations(&mut document).count(), listed.len());
-        for operation in operations(&mut document) {
+        for (_, operation) in operations(&mut document) {
             assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{operation}");
             for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
                 assert_ne!(answer["description"], "", "{operation}");

@@ -1,4 +1,4 @@
-//! What is in use now, and can be exchanged while requests are under way: token formats, when keys change.
+//! What is in use now, and can be exchanged while requests are under way: token formats, when keys change, and certificates.
 //!
 //! A request takes what is in use when it asks, and goes on with that: an exchange never makes it wait, and never changes
 //! what it holds.

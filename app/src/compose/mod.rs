@@ -13,7 +13,6 @@ use regrant_adapters::inbound::http::{
     Cors, CorsLists, Forwarding, HttpOptions, OAuthOptions, Peer, Proxies, admin_router, router,
 };
 use regrant_adapters::outbound::events::{EachOf, LogEvents};
-use regrant_adapters::outbound::in_use::InUse;
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions};
 use regrant_adapters::outbound::memory_limits::MemoryLimits;
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
@@ -39,6 +38,7 @@ use keys::SigningKeys;
 pub use clock::ClockFollower;
 pub use keys::KeyFollower;
 pub use regrant_adapters::inbound::http::{TraceParent, Traces};
+pub use regrant_adapters::outbound::in_use::InUse;
 pub use regrant_adapters::outbound::metrics::{STORE_SPANS, SweepRun};
 pub use watch::Watch;
 
@@ -155,12 +155,6 @@ impl App {
     /// The HTTP service; `here` is where programs on this machine reach it, where only those do. `traces`: see
     /// [`HttpOptions::traces`].
     pub fn router(&self, settings: &Settings, here: Option<String>, traces: Option<Traces>) -> Router {
-        let mut options = self.http_options(settings, traces);
-        options.oauth = oauth_options(settings, here);
-        router(self.use_cases.clone(), options)
-    }
-
-    fn http_options(&self, settings: &Settings, traces: Option<Traces>) -> HttpOptions {
         let ids = OsIds::new();
         let mut options = HttpOptions::new(Arc::new(move || ids.access_token().to_string()));
         http_options(settings, &mut options);
@@ -169,13 +163,13 @@ impl App {
         options.published_max_age = self.published_max_age;
         options.answered = self.watch.answers();
         options.traces = traces;
-        options
+        options.oauth = oauth_options(settings, here);
+        router(self.use_cases.clone(), options)
     }
 
     /// For those who run the service.
-    pub fn admin_router(&self, settings: &Settings) -> Router {
-        let options = self.http_options(settings, None);
-        admin_router(self.watch.measured(), self.use_cases.ready.clone(), options.ready_timeout)
+    pub fn admin_router(&self) -> Router {
+        admin_router(self.watch.measured(), self.use_cases.ready.clone(), HttpOptions::READY_TIMEOUT)
     }
 
     /// Where it is told what is measured beside the requests.

@@ -95,7 +95,7 @@ pub async fn start_traced(settings: &Settings, traces: Option<Traces>) -> Result
         beside.push(tokio::spawn(certificate.follow(stopped.clone())));
     }
     let admin = admin.map(|(listener, endpoint)| {
-        let (door, router) = (Door { listener, tls: None }, app.admin_router(settings));
+        let (door, router) = (Door { listener, tls: None }, app.admin_router());
         let serving = accept::run(door, router, server.clone(), counted(&watch, "admin"), stopped.clone());
         beside.push(tokio::spawn(async {
             let _ = serving.await;

@@ -1,7 +1,7 @@
 //! TLS for those who have no proxy in front: a certificate from files, and a new one as soon as the files change.
 
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::stop_asked;
+use crate::compose::InUse;
 use crate::failure::Failure;
 use crate::settings::Tls;
 
@@ -23,12 +24,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Certificate {
     files: Tls,
-    in_use: RwLock<Arc<CertifiedKey>>,
+    in_use: InUse<CertifiedKey>,
 }
 
 impl Certificate {
     pub(super) fn open(files: &Tls) -> Result<Arc<Self>, Failure> {
-        let in_use = RwLock::new(Arc::new(read(files)?));
+        let in_use = InUse::new(Arc::new(read(files)?));
         Ok(Arc::new(Self { files: files.clone(), in_use }))
     }
 
@@ -64,7 +65,7 @@ impl Certificate {
     fn renew(&self) {
         match read(&self.files) {
             Ok(read) => {
-                *self.in_use.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(read);
+                self.in_use.set(Arc::new(read));
                 tracing::info!(certificate = %self.files.certificate.display(), "a new certificate is in use");
             }
             Err(failure) => tracing::warn!(%failure, "the certificate stays as it was: the files cannot be used yet"),
@@ -78,7 +79,7 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.in_use.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+        Some(self.in_use.get())
     }
 }
 

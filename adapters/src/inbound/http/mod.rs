@@ -95,6 +95,9 @@ pub struct HttpOptions {
 pub type Traces = Arc<dyn Fn(&Span, Option<TraceParent>) -> String + Send + Sync>;
 
 impl HttpOptions {
+    /// What [`ready_timeout`](Self::ready_timeout) usually is.
+    pub const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
     /// 64 KiB, 64 MiB, 30 s, 2 s, no proxies, no other origins, with documentation, no keys, 5 min, no OAuth clients; nobody
     /// is told, and traces go nowhere.
     pub fn new(request_ids: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
@@ -102,7 +105,7 @@ impl HttpOptions {
             body_limit: 64 * 1024,
             body_memory: 64 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
-            ready_timeout: Duration::from_secs(2),
+            ready_timeout: Self::READY_TIMEOUT,
             proxies: Proxies::default(),
             cors: None,
             hsts: Duration::ZERO,

@@ -119,6 +119,19 @@ impl Service {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// Its threads: name and nice value.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self) -> Vec<(String, i32)> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // One may end meanwhile.
+        let stats = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
+        let thread = |stat: String| {
+            let (name, fields) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).unwrap();
+            (name.to_owned(), fields.split_whitespace().nth(16).unwrap().parse().unwrap())
+        };
+        stats.map(thread).collect()
+    }
+
     /// The embedded database.
     pub(crate) fn database(&self) -> PathBuf {
         database(&self.home)

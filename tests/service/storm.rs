@@ -120,6 +120,19 @@ async fn weathers(start: Start, password: usize, expected: &[u16]) {
     assert_eq!(status, if expected.contains(&429) { 429 } else { 200 }, "{body}");
 }
 
+#[test]
+fn the_threads_that_hash_are_behind_all_others() {
+    let home = TempDir::new().unwrap();
+    let service = Service::start(&home, &Start::default().with("REGRANT__PASSWORD__HASH_THREADS", "3"));
+    let (hashing, others): (Vec<_>, Vec<_>) =
+        service.threads().into_iter().partition(|(name, _)| name.starts_with("password-"));
+    assert_eq!((hashing.len(), others.is_empty()), (3, false), "{hashing:?} {others:?}");
+    let usual = others[0].1;
+    assert!(others.iter().all(|(_, nice)| *nice == usual), "{others:?}");
+    assert!(hashing.iter().all(|(_, nice)| *nice == (usual + 10).min(19)), "{hashing:?} {others:?}");
+    assert!(!service.log().contains("passwords are hashed at the priority"), "{}", service.log());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passwords_of_a_mebibyte_are_too_large_before_they_are_read() {
     // Cut (0): the service hangs up on whoever goes on sending.

@@ -2,21 +2,25 @@
 //!
 //! Deliberately absent: tokio's blocking pool. It grows to hundreds of threads, and each hash needs 19 MiB: a burst of
 //! sign-ins would take all memory. Here a few threads of our own, each with memory that it uses again, take work from a
-//! short queue; whoever finds it full is told so at once.
+//! short queue; whoever finds it full is told so at once. They give way to everything else that the process does, so that
+//! nobody else waits while many sign in.
 
 mod hasher;
+mod priority;
 mod stored;
 
 #[cfg(test)]
 mod foreign_test;
 #[cfg(test)]
 mod hasher_test;
+#[cfg(test)]
+mod priority_test;
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -24,6 +28,7 @@ use regrant_domain::ports::{ForeignHashes, Passwords, PortError, Randomness, Unu
 use regrant_domain::secret::Secret;
 use regrant_domain::user::{Password, PasswordHash};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use hasher::{Check, Hasher};
 use stored::Stored;
@@ -84,16 +89,37 @@ impl Load {
 
 impl Argon2Passwords {
     /// At most `parallelism` hashes at once (as many as there are cores is best), and at most `waiting` more that wait.
-    /// The threads end when this is dropped.
+    /// The threads end when this is dropped. Where they cannot be put behind the others, a warning says so.
     ///
     /// # Errors
     /// What the system says when it has no more threads.
     pub fn new(parallelism: NonZeroUsize, waiting: usize, randomness: Arc<dyn Randomness>) -> io::Result<Self> {
+        Self::start(parallelism, waiting, randomness, priority::give_way)
+    }
+
+    /// Each thread first does what `give_way` does; when this returns, all of them have.
+    fn start(
+        parallelism: NonZeroUsize,
+        waiting: usize,
+        randomness: Arc<dyn Randomness>,
+        give_way: fn() -> io::Result<()>,
+    ) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(waiting);
         let jobs = Arc::new(Mutex::new(jobs));
+        let (outcomes, reports) = channel();
         for number in 0..parallelism.get() {
-            let jobs = Arc::clone(&jobs);
-            std::thread::Builder::new().name(format!("password-{number}")).spawn(move || work(&jobs))?;
+            let (jobs, outcomes) = (Arc::clone(&jobs), outcomes.clone());
+            let thread = std::thread::Builder::new().name(format!("password-{number}"));
+            thread.spawn(move || {
+                // Nobody to tell: the next thread could not be started.
+                let _ = outcomes.send(give_way());
+                drop(outcomes);
+                work(&jobs);
+            })?;
+        }
+        drop(outcomes);
+        if let Some(error) = reports.iter().filter_map(Result::err).last() {
+            warn!(%error, "passwords are hashed at the priority of everything else; it is slow while many sign in");
         }
         Ok(Self { queue, load: Arc::default(), randomness })
     }

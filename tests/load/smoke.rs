@@ -19,13 +19,7 @@ struct Service {
 
 impl Service {
     fn start() -> Self {
-        let tool = Path::new(env!("CARGO_BIN_EXE_regrant-load"));
-        let program = tool.with_file_name("regrant");
-        assert!(
-            program.is_file(),
-            "{} is missing: run tests/run, or `cargo build --workspace` first",
-            program.display()
-        );
+        let program = program();
         let home = TempDir::new().unwrap();
         let out = home.path().join("out");
         let mut command = Command::new(program);
@@ -72,6 +66,12 @@ impl Drop for Service {
     }
 }
 
+fn program() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_regrant-load")).with_file_name("regrant");
+    assert!(program.is_file(), "{} is missing: run tests/run, or `cargo build --workspace` first", program.display());
+    program
+}
+
 fn answers(figures: &Value) -> u64 {
     assert_eq!(figures["wrong"], serde_json::json!({}), "{figures}");
     figures["answers"].as_u64().unwrap()
@@ -111,4 +111,36 @@ fn a_wrong_answer_is_counted_and_told_by_the_exit_code() {
     let output = service.tool(&args);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("times: status 401"), "{output:?}");
+}
+
+#[test]
+fn comparisons_make_one_page_of_several_runs() {
+    let home = TempDir::new().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let page = "before\n<!-- measured: begin -->\n<!-- measured: end -->\nafter\n";
+    fs::write(path("page.md"), page).unwrap();
+    let compare = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_regrant-load"));
+        command.arg("compare").arg("--program").arg(program()).current_dir(home.path()).stdin(Stdio::null());
+        command.args(["--seconds", "1", "--warm-up", "0", "--runs", "1", "--sessions", "64"]);
+        let output = command.args(["--out", "out", "--write", "page.md"]).args(more).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let first = compare(&["--only", "scale-sqlite,sweep-sqlite", "--scale", "3200"]);
+    for row in ["3,200 sessions ÷ with 32", "bytes per session of 3,200 on SQLite", "a sweep of 640 sessions"] {
+        assert!(first.contains(row), "{first}");
+    }
+    let second = compare(&["--only", "verify"]);
+    assert!(second.contains("GET /api/verify") && !second.contains("3,200"), "{second}");
+    let page = fs::read_to_string(path("page.md")).unwrap();
+    let of_run = |letter: &str| page.lines().filter(|line| line.ends_with(&format!("| {letter} |"))).count();
+    assert_eq!((of_run("a"), of_run("b")), (4, 1), "{page}");
+    assert!(page.contains("`tests/load/compare --only verify --runs 1 --seconds 1"), "{page}");
+    let figures: Value = serde_json::from_str(&fs::read_to_string(path("out/compare.json")).unwrap()).unwrap();
+    assert_eq!(figures.as_array().unwrap().len(), 5);
+    for plot in ["out/verify-1.svg", "out/scale-sqlite-1.svg", "out/sweep-sqlite-1.svg"] {
+        assert!(fs::read_to_string(path(plot)).unwrap().starts_with("<svg"), "{plot}");
+    }
 }

@@ -9,6 +9,7 @@ use regrant_domain::ports::AccessTokens as _;
 use serde::Deserialize;
 
 use crate::connection::Answer;
+use crate::flat;
 
 /// Of so many access tokens, the signature of one is checked: a check costs more than everything else here.
 const SAMPLED: u64 = 64;
@@ -116,17 +117,40 @@ pub(crate) fn profile(answer: Answer<'_>) -> Result<(), Wrong> {
     if profile.id.len() == 36 { Ok(()) } else { Err(Wrong::Body) }
 }
 
+/// Whether it is 200 and says that the access token is of this session.
+pub(crate) fn verified(answer: Answer<'_>, session: SessionId) -> Result<(), Wrong> {
+    if answer.status != 200 {
+        return Err(Wrong::Status(answer.status));
+    }
+    let named = answer.header("x-auth-session").and_then(|id| str::from_utf8(id).ok()?.parse::<SessionId>().ok());
+    if named == Some(session) { Ok(()) } else { Err(Wrong::AccessToken) }
+}
+
 /// Whether it is 200 with a body.
 pub(crate) fn anything(answer: Answer<'_>) -> Result<(), Wrong> {
     match answer {
-        Answer { status: 200, body } if !body.is_empty() => Ok(()),
+        Answer { status: 200, body, .. } if !body.is_empty() => Ok(()),
         Answer { status: 200, .. } => Err(Wrong::Body),
         Answer { status, .. } => Err(Wrong::Status(status)),
     }
 }
 
 fn tokens(answer: Answer<'_>) -> Result<Tokens<'_>, Wrong> {
-    json(answer)
+    match flat_tokens(answer.body) {
+        Some(tokens) if answer.status == 200 => Ok(tokens),
+        _ => json(answer),
+    }
+}
+
+/// `None`: they are not there, or not just once, or not as the service writes them.
+fn flat_tokens(body: &[u8]) -> Option<Tokens<'_>> {
+    let (mut token, mut refresh_token, mut twice) = (None, None, false);
+    flat::members(body, |name, value| match name {
+        "token" => twice |= token.replace(value).is_some(),
+        "refresh_token" => twice |= refresh_token.replace(value).is_some(),
+        _ => {}
+    })?;
+    if twice { None } else { Some(Tokens { token: token?, refresh_token: refresh_token? }) }
 }
 
 fn json<'a, T: Deserialize<'a>>(answer: Answer<'a>) -> Result<T, Wrong> {
@@ -153,7 +177,7 @@ mod tests {
     }
 
     fn check(status: u16, body: &str) -> Result<(), Wrong> {
-        let answer = Answer { status, body: body.as_bytes() };
+        let answer = Answer { status, head: b"", body: body.as_bytes() };
         Checks::new(None).refreshed(&token(1, 4), answer).map(drop)
     }
 
@@ -167,11 +191,42 @@ mod tests {
         assert_eq!(check(200, &body("a", "ab.cd")), Err(Wrong::Body));
         assert_eq!(check(200, r#"{"token":"a"}"#), Err(Wrong::Body));
         assert_eq!(check(503, &body("a", &token(1, 5))), Err(Wrong::Status(503)));
+        assert_eq!(check(503, "x"), Err(Wrong::Status(503)));
+    }
+
+    #[test]
+    fn tokens_are_found_however_their_json_is_written_and_never_twice() {
+        let (plain, next) = (body("a", &token(1, 5)), token(1, 5));
+        assert!(flat_tokens(plain.as_bytes()).is_some());
+        let spaced = plain.replace(':', ": ");
+        assert!(flat_tokens(spaced.as_bytes()).is_none());
+        assert_eq!(check(200, &spaced), Ok(()));
+        for wrong in [
+            format!(r#"{{"token":"a","refresh_token":"{next}","token":"b"}}"#),
+            format!(r#"{{"token":"a","refresh_token":"{next}","refresh_token":"{next}"}}"#),
+            format!(r#"{{"token":["a"],"refresh_token":"{next}"}}"#),
+        ] {
+            assert_eq!(check(200, &wrong), Err(Wrong::Body), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_verified_token_is_of_the_session_that_asked() {
+        let session = |byte: u8| SessionId::from_bytes([byte; 16]);
+        let head = format!("HTTP/1.1 200 OK\r\nx-auth-session: {}\r\n\r\n", session(1));
+        let answer = Answer { status: 200, head: head.as_bytes(), body: b"" };
+        assert_eq!(verified(answer, session(1)), Ok(()));
+        assert_eq!(verified(answer, session(2)), Err(Wrong::AccessToken));
+        assert_eq!(
+            verified(Answer { head: b"HTTP/1.1 200 OK\r\n\r\n", ..answer }, session(1)),
+            Err(Wrong::AccessToken)
+        );
+        assert_eq!(verified(Answer { status: 401, ..answer }, session(1)), Err(Wrong::Status(401)));
     }
 
     #[test]
     fn a_profile_names_its_user() {
-        let answer = |body: &'static str| Answer { status: 200, body: body.as_bytes() };
+        let answer = |body: &'static str| Answer { status: 200, head: b"", body: body.as_bytes() };
         assert_eq!(profile(answer(r#"{"id":"0198c2f1-5d3a-7c11-9a51-2f6b1c0d9e10","email":"a@b"}"#)), Ok(()));
         assert_eq!(profile(answer(r#"{"id":""}"#)), Err(Wrong::Body));
         assert_eq!(profile(answer("")), Err(Wrong::Body));

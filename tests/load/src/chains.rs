@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use regrant_adapters::outbound::token_codec::LabelledCodec;
-use regrant_domain::ids::UserId;
+use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{PortError, TokenCodec as _, TokenFacts};
 use regrant_domain::time::Timestamp;
 use regrant_domain::token_key::TokenKeyRing;
 
+use crate::answer::Label;
 use crate::seed::Seed;
 
 /// In which order a connection takes its sessions.
@@ -26,6 +27,7 @@ pub(crate) struct Chains {
     /// Those that were signed in or refreshed.
     current: HashMap<u64, Box<str>>,
     seeded: Option<Seeded>,
+    rounds: u64,
 }
 
 struct Seeded {
@@ -38,17 +40,34 @@ impl Chains {
     /// Of sessions that were signed in.
     pub(crate) fn signed_in(tokens: Vec<Box<str>>) -> Self {
         let current: HashMap<u64, Box<str>> = (0..).zip(tokens).collect();
-        Self { len: current.len() as u64, current, seeded: None }
+        Self { len: current.len() as u64, current, seeded: None, rounds: 0 }
     }
 
     /// Of sessions that were put into the store, none of which was refreshed since.
     pub(crate) fn seeded(seed: Seed, ring: Arc<TokenKeyRing>) -> Self {
         let codec = LabelledCodec::new(ring.clone());
-        Self { len: seed.sessions, current: HashMap::new(), seeded: Some(Seeded { seed, codec, ring }) }
+        let len = seed.sessions;
+        Self { len, current: HashMap::new(), seeded: Some(Seeded { seed, codec, ring }), rounds: 0 }
     }
 
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// How often they were used before: so that the next measurement does not take the same sessions again, which the store
+    /// has at hand by then.
+    pub(crate) fn begin_round(&mut self) -> u64 {
+        self.rounds += 1;
+        self.rounds - 1
+    }
+
+    /// The session with this number.
+    pub(crate) fn session(&self, number: u64) -> Option<SessionId> {
+        match (self.current.get(&number), &self.seeded) {
+            (Some(token), _) => Label::of(token).map(|label| label.session),
+            (None, Some(seeded)) => Some(seeded.seed.session(number)),
+            (None, None) => None,
+        }
     }
 
     /// The token to present; it is to be put back, or its successor in its place.
@@ -98,9 +117,13 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// The `which`th of `of` shares of `all` sessions.
-    pub(crate) fn new(which: u64, of: u64, all: u64, order: Order) -> Self {
-        Self { first: which, step: of, len: all.saturating_sub(which).div_ceil(of), order, state: which + 1 }
+    /// The `which`th of `of` shares of `all` sessions. Each round of a random order is another one.
+    pub(crate) fn new(which: u64, of: u64, all: u64, order: Order, round: u64) -> Self {
+        let state = match order {
+            Order::Each => which + 1,
+            Order::Random => scattered(round * of + which),
+        };
+        Self { first: which, step: of, len: all.saturating_sub(which).div_ceil(of), order, state }
     }
 
     /// The number of the next session.
@@ -117,6 +140,15 @@ impl Share {
     }
 }
 
+/// The finalizer of `splitmix64` (Steele, Lea, Flood 2014): numbers that follow each other become states that have nothing in
+/// common, and never 0, at which xorshift would stay.
+fn scattered(number: u64) -> u64 {
+    let mut x = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31)).max(1)
+}
+
 /// Marsaglia's xorshift64: good enough to pick a session.
 fn xorshift(mut x: u64) -> u64 {
     x ^= x << 13;
@@ -131,10 +163,9 @@ mod tests {
     use regrant_domain::token_key::{TokenKey, TokenKeyId};
 
     use super::*;
-    use crate::answer::Label;
 
     fn numbers(which: u64, order: Order) -> HashSet<u64> {
-        let mut share = Share::new(which, 3, 100, order);
+        let mut share = Share::new(which, 3, 100, order, 0);
         (0..2000).map(|_| share.next()).collect()
     }
 
@@ -149,11 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn a_random_order_is_over_all_of_them_and_another_one_in_each_round() {
+        let half = 5_000_000 / 2;
+        let drawn = |round| {
+            let mut share = Share::new(7, 32, 32 * 5_000_000, Order::Random, round);
+            (0..1000).map(|_| (share.next() - 7) / 32).collect::<Vec<_>>()
+        };
+        let (first, second) = (drawn(0), drawn(1));
+        for round in [&first, &second] {
+            // Of five million, a few are drawn twice.
+            assert!(round.iter().collect::<HashSet<_>>().len() > 990);
+            let low = round.iter().filter(|&&at| at < half).count();
+            assert!((400..600).contains(&low), "{low} of 1000 in the lower half");
+            assert!(round.iter().any(|&at| at < 50_000) && round.iter().any(|&at| at > 4_950_000));
+        }
+        assert!(first.iter().filter(|at| second.contains(at)).count() < 10);
+    }
+
+    #[test]
     fn a_seeded_chain_begins_with_its_seed_and_goes_on_with_what_was_put() {
         let ring = Arc::new(TokenKeyRing::new(TokenKey::new(TokenKeyId(1), &[1; 32]), vec![]).unwrap());
         let mut chains = Chains::seeded(Seed::new("a", 10), ring.clone());
         let first = chains.take(3).unwrap();
         assert_eq!(Label::of(&first).map(|label| label.generation), Some(4));
+        assert_eq!(Label::of(&first).map(|label| label.session), chains.session(3));
         assert_eq!(chains.take(3).unwrap(), first);
         chains.put(3, "next".into());
         assert_eq!(&*chains.take(3).unwrap(), "next");

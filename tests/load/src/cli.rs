@@ -108,6 +108,8 @@ enum What {
     Refresh,
     /// GET /api/me
     Me,
+    /// GET /api/verify
+    Verify,
     /// POST /api/login
     SignIn,
 }
@@ -215,7 +217,8 @@ impl Run {
             server,
             work: match self.what {
                 What::Refresh => Work::Refresh,
-                What::Me => Work::Guarded { path: "/api/me".to_owned(), bearer: None },
+                What::Me => Work::Me,
+                What::Verify => Work::Verify,
                 What::SignIn => Work::SignIn { name: people::USERS.to_owned(), users: self.users },
             },
             connections: self.connections.max(1),
@@ -225,6 +228,7 @@ impl Run {
             length: seconds(self.seconds)?,
             storm: self.storm.map(|users| (people::STORM.to_owned(), users)),
             pid: self.pid,
+            until: None,
         })
     }
 
@@ -244,7 +248,8 @@ impl Run {
 fn path(what: What) -> &'static str {
     match what {
         What::Refresh => drive::REFRESH,
-        What::Me => "/api/me",
+        What::Me => drive::ME,
+        What::Verify => drive::VERIFY,
         What::SignIn => drive::SIGN_IN,
     }
 }
@@ -261,7 +266,9 @@ async fn fill(options: &Fill) -> Result<(), Failure> {
     let ring = deployment::token_keys(&options.keys)?;
     let place = Place::open(&options.store, options.users.as_deref()).await?;
     let seed = Seed { per_user: options.per_user.max(1), ..Seed::new(&options.seed, options.sessions) };
-    seed.fill(&place, &ring).await?;
+    // Rows can be loaded without looking for earlier ones where there are none.
+    let empty = place.is_empty().await?;
+    seed.fill(&place, &ring, empty).await?;
     output::line(format_args!("{} sessions of seed {} are there.", options.sessions, options.seed));
     Ok(())
 }

@@ -23,6 +23,8 @@ const ISSUER: &str = "regrant";
 pub(crate) struct Place {
     pub(crate) users: Arc<dyn Portable>,
     pub(crate) sessions: Arc<dyn Portable>,
+    /// Where the sessions are.
+    pub(crate) url: String,
 }
 
 impl Place {
@@ -34,7 +36,12 @@ impl Place {
             None if store.starts_with("redis") => return Err("Redis keeps no users: say where they are".into()),
             None => sessions.clone(),
         };
-        Ok(Self { users, sessions })
+        Ok(Self { users, sessions, url: store.to_owned() })
+    }
+
+    /// Whether nobody is there.
+    pub(crate) async fn is_empty(&self) -> Result<bool, Failure> {
+        Ok(self.users.users_after(None, 1).await?.is_empty() && self.sessions.sessions_after(None, 1).await?.is_empty())
     }
 }
 

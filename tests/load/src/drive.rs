@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Serialize;
+use regrant_domain::ids::SessionId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::answer::{Checks, Wrong, anything, profile};
+use crate::answer::{Checks, Tokens, Wrong, anything, profile, verified};
 use crate::chains::{Chains, Order, Share};
 use crate::connection::{Connection, Request};
 use crate::pace::{Pace, Turns};
@@ -21,14 +23,20 @@ use crate::{Failure, output, usage};
 const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const REFRESH: &str = "/api/refresh";
 pub(crate) const SIGN_IN: &str = "/api/login";
+pub(crate) const ME: &str = "/api/me";
+pub(crate) const VERIFY: &str = "/api/verify";
 
 /// What is asked.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
     /// Each session's refresh token is presented, and its successor next time.
     Refresh,
-    /// A guarded route, with this access token or else one for each connection.
-    Guarded { path: String, bearer: Option<String> },
+    /// A route that says whose this access token is.
+    Guarded { path: String, bearer: String },
+    /// The profile, with an access token for each connection.
+    Me,
+    /// Whether an access token is good, one for each connection.
+    Verify,
     /// Users sign in: those that this name stands for, and how many they are.
     SignIn { name: String, users: u64 },
     /// Anything that answers 200.
@@ -49,10 +57,12 @@ pub(crate) struct Plan {
     pub(crate) storm: Option<(String, u64)>,
     /// The service's process, where its costs are to be told.
     pub(crate) pid: Option<u32>,
+    /// Ends it before its time is up, once this is true.
+    pub(crate) until: Option<watch::Receiver<bool>>,
 }
 
 /// What a measurement came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) connections: u64,
     /// Requests a second that were asked for; none in a closed loop.
@@ -96,8 +106,9 @@ pub(crate) async fn drive(
 
 async fn run(plan: &Plan, chains: Rc<RefCell<Chains>>, checks: Rc<RefCell<Checks>>) -> Result<Outcome, Failure> {
     let mut workers = Vec::new();
+    let round = chains.borrow_mut().begin_round();
     for which in 0..plan.connections {
-        workers.push(Worker::begin(plan, which, &chains, &checks).await?);
+        workers.push(Worker::begin(plan, (which, round), &chains, &checks).await?);
     }
     let start = Instant::now();
     let from = start + plan.warm_up;
@@ -113,7 +124,10 @@ async fn run(plan: &Plan, chains: Rc<RefCell<Chains>>, checks: Rc<RefCell<Checks
         tasks.spawn_local(worker.run(shared.clone()));
     }
     let storm = plan.storm.clone().map(|storm| tokio::task::spawn_local(rage(plan.server, storm, from + plan.length)));
-    let watcher = tokio::task::spawn_local(show(shared.clone(), start));
+    let watchers = [
+        tokio::task::spawn_local(show(shared.clone(), start)),
+        tokio::task::spawn_local(end_early(shared.clone(), plan.until.clone())),
+    ];
     sleep_until(from).await;
     let (cpu, service_cpu) = (usage::own_cpu(), plan.pid.and_then(usage::cpu_of));
     while let Some(done) = tasks.join_next().await {
@@ -121,7 +135,9 @@ async fn run(plan: &Plan, chains: Rc<RefCell<Chains>>, checks: Rc<RefCell<Checks
     }
     let now = Instant::now();
     let (cpu, service_cpu_now) = (usage::own_cpu().saturating_sub(cpu), plan.pid.and_then(usage::cpu_of));
-    watcher.abort();
+    for watcher in &watchers {
+        watcher.abort();
+    }
     let storm_sign_ins = match storm {
         Some(storm) => Some(storm.await??),
         None => None,
@@ -147,31 +163,34 @@ async fn run(plan: &Plan, chains: Rc<RefCell<Chains>>, checks: Rc<RefCell<Checks
 struct Worker {
     connection: Connection,
     share: Share,
-    /// For guarded routes.
-    bearer: Option<String>,
+    /// For guarded routes: the access token, and whose session it is of.
+    bearer: Option<(String, Option<SessionId>)>,
 }
 
 impl Worker {
     async fn begin(
         plan: &Plan,
-        which: u64,
+        (which, round): (u64, u64),
         chains: &Rc<RefCell<Chains>>,
         checks: &Rc<RefCell<Checks>>,
     ) -> Result<Self, Failure> {
         let all = match &plan.work {
             Work::SignIn { users, .. } => *users,
-            Work::Refresh | Work::Guarded { .. } | Work::Get(_) => chains.borrow().len(),
+            _ => chains.borrow().len(),
         };
         let mut connection = Connection::new(plan.server);
         connection.open().await.map_err(|error| format!("{}: {error}", plan.server))?;
-        let mut worker = Self { connection, share: Share::new(which, plan.connections, all, plan.order), bearer: None };
-        if let Work::Guarded { bearer, .. } = &plan.work {
-            worker.bearer = match bearer {
-                Some(bearer) => Some(bearer.clone()),
-                None => Some(refresh(&mut worker.connection, worker.share.next(), chains, checks).await?),
-            };
-        }
-        Ok(worker)
+        let mut share = Share::new(which, plan.connections, all, plan.order, round);
+        let bearer = match &plan.work {
+            Work::Guarded { bearer, .. } => Some((bearer.clone(), None)),
+            Work::Me | Work::Verify => {
+                let number = share.next();
+                let token = access_token(&mut connection, number, chains, checks).await?;
+                Some((token, chains.borrow().session(number)))
+            }
+            Work::Refresh | Work::SignIn { .. } | Work::Get(_) => None,
+        };
+        Ok(Self { connection, share, bearer })
     }
 
     async fn run(mut self, shared: Rc<Shared>) {
@@ -192,12 +211,14 @@ impl Worker {
     }
 
     async fn ask(&mut self, shared: &Shared) -> Result<(), Wrong> {
-        let connection = &mut self.connection;
+        let (connection, bearer) = (&mut self.connection, self.bearer.as_ref());
         match &shared.plan.work {
-            Work::Refresh => refresh(connection, self.share.next(), &shared.chains, &shared.checks).await.map(drop),
-            Work::Guarded { path, .. } => {
-                let request = Request { method: "GET", path, bearer: self.bearer.as_deref(), json: None };
-                profile(connection.ask(request).await.map_err(lost)?)
+            Work::Refresh => refresh(connection, self.share.next(), &shared.chains, &shared.checks).await,
+            Work::Guarded { path, .. } => profile(connection.ask(guarded(path, bearer)).await.map_err(lost)?),
+            Work::Me => profile(connection.ask(guarded(ME, bearer)).await.map_err(lost)?),
+            Work::Verify => {
+                let session = bearer.and_then(|(_, session)| *session).ok_or(Wrong::Session)?;
+                verified(connection.ask(guarded(VERIFY, bearer)).await.map_err(lost)?, session)
             }
             Work::SignIn { name, .. } => {
                 let number = self.share.next();
@@ -211,24 +232,49 @@ impl Worker {
     }
 }
 
-/// Refreshes the session with this number; the new access token.
+fn guarded<'a>(path: &'a str, bearer: Option<&'a (String, Option<SessionId>)>) -> Request<'a> {
+    let bearer = bearer.map(|(token, _)| token.as_str());
+    Request { method: "GET", path, bearer, json: None }
+}
+
+/// Refreshes the session with this number.
 pub(crate) async fn refresh(
     connection: &mut Connection,
     number: u64,
     chains: &RefCell<Chains>,
     checks: &RefCell<Checks>,
+) -> Result<(), Wrong> {
+    present(connection, number, chains, checks, |_| ()).await
+}
+
+/// The same; the new access token.
+async fn access_token(
+    connection: &mut Connection,
+    number: u64,
+    chains: &RefCell<Chains>,
+    checks: &RefCell<Checks>,
 ) -> Result<String, Wrong> {
+    present(connection, number, chains, checks, |tokens| tokens.token.to_owned()).await
+}
+
+async fn present<T>(
+    connection: &mut Connection,
+    number: u64,
+    chains: &RefCell<Chains>,
+    checks: &RefCell<Checks>,
+    wanted: impl FnOnce(&Tokens<'_>) -> T,
+) -> Result<T, Wrong> {
     let spent = chains.borrow_mut().take(number).map_err(|error| Wrong::Connection(error.to_string()))?;
     let request = Request { method: "POST", path: REFRESH, bearer: Some(&spent), json: None };
     let answered = connection.ask(request).await.map_err(lost);
     let checked = answered.and_then(|answer| checks.borrow_mut().refreshed(&spent, answer));
     // Without a right answer the same token is presented again.
-    let (next, access) = match checked {
-        Ok(tokens) => (tokens.refresh_token.into(), Ok(tokens.token.to_owned())),
+    let (next, answer) = match checked {
+        Ok(tokens) => (tokens.refresh_token.into(), Ok(wanted(&tokens))),
         Err(wrong) => (spent, Err(wrong)),
     };
     chains.borrow_mut().put(number, next);
-    access
+    answer
 }
 
 /// Signs a user in; the refresh token.
@@ -275,6 +321,15 @@ async fn rage(server: SocketAddr, (name, users): (String, u64), until: Instant) 
         }
     }
     Ok(signed_in)
+}
+
+/// Ends the turns when somebody says so.
+async fn end_early(shared: Rc<Shared>, until: Option<watch::Receiver<bool>>) {
+    let Some(mut until) = until else { return };
+    // An error means that nobody is there any more to say so: then it lasts until its time is up.
+    if until.wait_for(|ended| *ended).await.is_ok() {
+        shared.turns.end_at(Instant::now());
+    }
 }
 
 /// How far it is.

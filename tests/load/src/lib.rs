@@ -11,12 +11,14 @@
 )]
 
 mod answer;
+mod bulk;
 mod chains;
 pub mod cli;
 mod compare;
 mod connection;
 mod deployment;
 mod drive;
+mod flat;
 mod output;
 mod pace;
 mod people;

@@ -24,14 +24,14 @@ pub(crate) enum Pace {
 pub(crate) struct Turns {
     pace: Pace,
     start: Instant,
-    end: Instant,
+    end: Cell<Instant>,
     taken: Cell<u64>,
     latest: Cell<Duration>,
 }
 
 impl Turns {
     pub(crate) fn new(pace: Pace, start: Instant, length: Duration) -> Self {
-        Self { pace, start, end: start + length, taken: Cell::new(0), latest: Cell::new(Duration::ZERO) }
+        Self { pace, start, end: Cell::new(start + length), taken: Cell::new(0), latest: Cell::new(Duration::ZERO) }
     }
 
     /// Waits until it is time for the next request, and says from when it counts; `None`: time is up.
@@ -55,10 +55,15 @@ impl Turns {
             Pace::Open(rate) => self.start + due_after(self.taken.replace(self.taken.get() + 1), rate),
         };
         match due {
-            due if due >= self.end => Turn::Over,
+            due if due >= self.end.get() => Turn::Over,
             due if due <= now => Turn::Send { counts_from: due },
             due => Turn::Wait { due },
         }
+    }
+
+    /// Time is up at this moment, if it would not be before.
+    pub(crate) fn end_at(&self, moment: Instant) {
+        self.end.set(self.end.get().min(moment));
     }
 
     /// By how much the timer of this tool was late at worst.
@@ -135,6 +140,17 @@ mod tests {
             assert_eq!(turns.turn(now), Turn::Send { counts_from: now });
         }
         assert_eq!(turns.turn(start + SECOND), Turn::Over);
+    }
+
+    #[test]
+    fn an_end_can_come_sooner_and_not_later() {
+        let start = Instant::now();
+        let turns = Turns::new(Pace::Closed, start, SECOND);
+        turns.end_at(start + 2 * SECOND);
+        assert_eq!(turns.turn(start + SECOND), Turn::Over);
+        turns.end_at(start + SECOND / 2);
+        assert_eq!(turns.turn(start + SECOND / 2), Turn::Over);
+        assert_eq!(turns.turn(start), Turn::Send { counts_from: start });
     }
 
     #[tokio::test]

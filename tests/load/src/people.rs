@@ -53,15 +53,14 @@ pub(crate) async fn refresh_each(
     chains: &Rc<RefCell<Chains>>,
     checks: &Rc<RefCell<Checks>>,
 ) -> Result<(), Failure> {
-    each(server, "refreshed", sessions, async |connection: &mut Connection, number| {
-        for _ in 0..times {
+    for _ in 0..times {
+        let refreshed = each(server, "refreshed", sessions, async |connection: &mut Connection, number| {
             let answer = drive::refresh(connection, number, chains, checks).await;
-            answer.map_err(|wrong| format!("a refresh was not answered rightly: {wrong}"))?;
-        }
-        Ok(())
-    })
-    .await
-    .map(drop)
+            answer.map(drop).map_err(|wrong| format!("a refresh was not answered rightly: {wrong}"))
+        });
+        refreshed.await?;
+    }
+    Ok(())
 }
 
 async fn each<T>(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::answer::Wrong;
@@ -14,6 +14,8 @@ const LONGEST: u64 = 60_000_000;
 /// How many stretches a measurement is cut into, for the plot.
 const SLICES: u32 = 60;
 const SHORTEST_SLICE: Duration = Duration::from_millis(100);
+/// Of a measurement that may end before its time.
+const LONGEST_SLICE: Duration = Duration::from_secs(2);
 /// The percentiles of a report.
 const PERCENTILES: [f64; 9] = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0];
 
@@ -28,7 +30,7 @@ pub(crate) struct Record {
 }
 
 /// Latencies in milliseconds.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) mean: f64,
     pub(crate) p50: f64,
@@ -41,7 +43,7 @@ pub(crate) struct Latency {
 }
 
 /// A stretch of a measurement.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Slice {
     /// Its middle, in seconds from the start.
     pub(crate) at: f64,
@@ -52,7 +54,7 @@ pub(crate) struct Slice {
 }
 
 /// What a measurement came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) seconds: f64,
     /// Right answers.
@@ -67,7 +69,7 @@ pub(crate) struct Measured {
 impl Record {
     /// Counts what is answered from `from` on, for about `length`.
     pub(crate) fn new(from: Instant, length: Duration) -> Self {
-        let slice = (length / SLICES).max(SHORTEST_SLICE);
+        let slice = (length / SLICES).clamp(SHORTEST_SLICE, LONGEST_SLICE);
         Self { from, slice, all: histogram(), slices: Vec::new(), wrong: BTreeMap::new() }
     }
 
@@ -75,7 +77,7 @@ impl Record {
     pub(crate) fn right(&mut self, since: Instant, now: Instant) {
         let Some(after) = now.checked_duration_since(self.from) else { return };
         let micros = u64::try_from((now - since).as_micros()).unwrap_or(LONGEST);
-        let slice = (after.as_nanos() / self.slice.as_nanos()) as usize;
+        let slice = (after.as_secs_f64() / self.slice.as_secs_f64()) as usize;
         while self.slices.len() <= slice {
             self.slices.push(histogram());
         }

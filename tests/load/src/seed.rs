@@ -3,10 +3,12 @@
 //! Users, ids and first secrets follow from a text, so nothing needs to be remembered of a session until it is first
 //! refreshed.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use indicatif::ProgressBar;
 use regrant_adapters::outbound::passwords::Argon2Passwords;
 use regrant_adapters::outbound::system::{OsRandomness, system_now};
 use regrant_domain::ids::{SessionId, UserId};
@@ -20,14 +22,18 @@ use regrant_domain::user::{Email, Epoch, Password, User};
 use sha2::Sha256;
 use tokio::task::JoinSet;
 
+use crate::bulk::{self, Facts, Loading};
 use crate::deployment::Place;
 use crate::{Failure, output};
 
 /// The password of every user that this tool makes.
 pub(crate) const PASSWORD: &str = "a password for measuring";
 /// How many are handed to the store at once, and how often side by side.
-const BATCH: u64 = 500;
-const AT_ONCE: usize = 8;
+const BATCHES: Batches = Batches { len: 500, at_once: 8 };
+/// Redis takes one session after the other of a batch.
+const REDIS_BATCHES: Batches = Batches { len: 20, at_once: 100 };
+/// From so many on it is worth to have them loaded.
+const MANY: u64 = 20_000;
 const DAY: Duration = Duration::from_hours(24);
 /// As the service does by default.
 const IDLE: Duration = Duration::from_hours(60 * 24);
@@ -42,11 +48,31 @@ pub(crate) struct Seed {
     pub(crate) per_user: u64,
     /// Refreshed so often before: from the fourth time on, a session does not grow.
     pub(crate) generation: u32,
+    /// Since when nobody has refreshed them.
+    pub(crate) idle: Duration,
+}
+
+/// How sessions come into a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Some may be there.
+    Carefully,
+    /// None is there; the adapter writes each.
+    ByTheAdapter,
+    /// None is there; they are loaded, where they can be.
+    Loaded,
+}
+
+/// Work in parts.
+#[derive(Debug, Clone, Copy)]
+struct Batches {
+    len: u64,
+    at_once: usize,
 }
 
 impl Seed {
     pub(crate) fn new(text: &str, sessions: u64) -> Self {
-        Self { text: text.to_owned(), sessions, per_user: 10, generation: 4 }
+        Self { text: text.to_owned(), sessions, per_user: 10, generation: 4, idle: Duration::ZERO }
     }
 
     /// The session with this number.
@@ -57,7 +83,7 @@ impl Seed {
     }
 
     /// Ids grow with their number, as those of the service do with time: it matters to an index.
-    fn session(&self, number: u64) -> SessionId {
+    pub(crate) fn session(&self, number: u64) -> SessionId {
         SessionId::from_bytes(self.id("session", number))
     }
 
@@ -91,8 +117,16 @@ impl Seed {
         self.sessions.div_ceil(self.per_user)
     }
 
+    /// What is its own in the rows of the session with this number.
+    pub(crate) fn facts(&self, number: u64, ring: &TokenKeyRing) -> Facts {
+        let token = self.token(number, ring);
+        let lookup = LookupKey::of_session(token.session);
+        Facts { session: token.session, user: self.user(number / self.per_user), lookup, hash: token.held().hash }
+    }
+
     fn snapshot(&self, number: u64, ring: &TokenKeyRing, now: Timestamp) -> Snapshot {
         let token = self.token(number, ring);
+        let now = now.minus(self.idle);
         let opened = now.minus(DAY * self.generation);
         let spent = |generation: u32| Spent {
             generation: Generation(generation),
@@ -114,14 +148,50 @@ impl Seed {
         Snapshot { session, lookup: LookupKey::of_session(token.session), token: state }
     }
 
-    /// Puts everything there; it can be repeated, and harms nothing that has gone on since.
-    pub(crate) async fn fill(&self, place: &Place, ring: &Arc<TokenKeyRing>) -> Result<(), Failure> {
+    /// Puts everything there; it can be repeated, and harms nothing that has gone on since. Where nothing of this seed is
+    /// there (`fresh`), it is faster.
+    pub(crate) async fn fill(&self, place: &Place, ring: &Arc<TokenKeyRing>, fresh: bool) -> Result<(), Failure> {
+        let how = if !fresh {
+            How::Carefully
+        } else if self.sessions < MANY {
+            How::ByTheAdapter
+        } else {
+            How::Loaded
+        };
+        self.fill_at(place, ring, how, system_now()).await
+    }
+
+    /// The same, as if at this moment.
+    pub(crate) async fn fill_at(
+        &self,
+        place: &Place,
+        ring: &Arc<TokenKeyRing>,
+        how: How,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        self.fill_users(place, how, now).await?;
+        let bar = output::progress("{wide_bar} {pos} of {len} sessions, {per_sec}, {eta} left {msg}", self.sessions);
+        let mut written = 0;
+        if how == How::Loaded {
+            written = self.sessions.min(2 * self.per_user);
+            self.keep_sessions(place, ring, now, 0..written, &bar).await?;
+            let loading = Loading { seed: self.clone(), ring: ring.clone(), written };
+            if bulk::load(loading, &place.url, &bar).await? {
+                written = self.sessions;
+            }
+        }
+        self.keep_sessions(place, ring, now, written..self.sessions, &bar).await?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    async fn fill_users(&self, place: &Place, how: How, now: Timestamp) -> Result<(), Failure> {
         let hash = password_hash().await?;
-        let now = system_now();
         let bar = output::progress("{wide_bar} {pos} of {len} users, {eta} left", self.users());
-        in_batches(self.users(), &bar, |from, to| {
+        in_batches(0..self.users(), BATCHES, &bar, |numbers| {
             let (seed, users, hash) = (self.clone(), place.users.clone(), hash.clone());
             async move {
+                let count = numbers.end - numbers.start;
                 let user = |number| User {
                     id: seed.user(number),
                     email: email(&seed.text, number),
@@ -130,15 +200,34 @@ impl Seed {
                     created_at: now,
                     updated_at: now,
                 };
-                left_none_out(users.keep_users((from..to).map(user).collect()).await)
+                let all = numbers.map(user).collect();
+                left_none_out(match how {
+                    How::Carefully => users.keep_users(all).await,
+                    How::ByTheAdapter | How::Loaded => {
+                        users.add_users(all).await.map(|added| count - added.len() as u64)
+                    }
+                })
             }
         })
         .await?;
-        let bar = output::progress("{wide_bar} {pos} of {len} sessions, {per_sec}, {eta} left", self.sessions);
-        in_batches(self.sessions, &bar, |from, to| {
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// By the adapter, one by one.
+    async fn keep_sessions(
+        &self,
+        place: &Place,
+        ring: &Arc<TokenKeyRing>,
+        now: Timestamp,
+        numbers: Range<u64>,
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
+        let batches = if place.url.starts_with("redis") { REDIS_BATCHES } else { BATCHES };
+        in_batches(numbers, batches, bar, |numbers| {
             let (seed, sessions, ring) = (self.clone(), place.sessions.clone(), ring.clone());
             async move {
-                let all = (from..to).map(|number| seed.snapshot(number, &ring, now)).collect();
+                let all = numbers.map(|number| seed.snapshot(number, &ring, now)).collect();
                 left_none_out(sessions.keep_sessions(all).await)
             }
         })
@@ -169,32 +258,33 @@ fn left_none_out(answer: Result<u64, regrant_domain::ports::PortError>) -> Resul
     }
 }
 
-async fn in_batches<F>(len: u64, bar: &indicatif::ProgressBar, work: impl Fn(u64, u64) -> F) -> Result<(), Failure>
+async fn in_batches<F>(
+    numbers: Range<u64>,
+    batches: Batches,
+    bar: &ProgressBar,
+    work: impl Fn(Range<u64>) -> F,
+) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), String>> + Send + 'static,
 {
     let mut under_way = JoinSet::new();
-    for from in (0..len).step_by(BATCH as usize) {
-        if under_way.len() >= AT_ONCE {
-            finish_one(&mut under_way, bar, len).await?;
+    for from in numbers.clone().step_by(batches.len as usize) {
+        if under_way.len() >= batches.at_once {
+            finish_one(&mut under_way, bar).await?;
         }
-        under_way.spawn(work(from, len.min(from + BATCH)));
+        let numbers = from..numbers.end.min(from + batches.len);
+        let (count, work) = (numbers.end - numbers.start, work(numbers));
+        under_way.spawn(async move { work.await.map(|()| count) });
     }
     while !under_way.is_empty() {
-        finish_one(&mut under_way, bar, len).await?;
+        finish_one(&mut under_way, bar).await?;
     }
-    bar.finish_and_clear();
     Ok(())
 }
 
-async fn finish_one(
-    under_way: &mut JoinSet<Result<(), String>>,
-    bar: &indicatif::ProgressBar,
-    len: u64,
-) -> Result<(), Failure> {
+async fn finish_one(under_way: &mut JoinSet<Result<u64, String>>, bar: &ProgressBar) -> Result<(), Failure> {
     if let Some(done) = under_way.join_next().await {
-        done??;
-        bar.set_position(len.min(bar.position() + BATCH));
+        bar.inc(done??);
     }
     Ok(())
 }
@@ -233,5 +323,7 @@ mod tests {
         let fresh = Seed { generation: 0, ..Seed::new("a", 100) }.snapshot(42, &ring(), now);
         assert_eq!(fresh.token.recent.entries().len(), 0);
         assert_eq!(fresh.session.created_at, now);
+        let idle = Seed { idle: DAY * 100, ..Seed::new("a", 100) }.snapshot(42, &ring(), now);
+        assert_eq!(idle.token.expires_at, now.minus(DAY * 40));
     }
 }

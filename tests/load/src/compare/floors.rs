@@ -56,7 +56,7 @@ pub(super) async fn sqlite(ground: &Ground) -> Result<f64, Failure> {
     let ring = ring()?;
     let store = SqliteStore::open(&file).await?;
     store.close().await;
-    seed.fill(&Place::open(&format!("sqlite:{}", file.display()), None).await?, &ring).await?;
+    seed.fill(&Place::open(&format!("sqlite:{}", file.display()), None).await?, &ring, true).await?;
     let mut connection = options(&file).connect().await?;
     let now = system_now();
     let (at, expires) = (now.plus(Duration::from_secs(1)).millis(), now.plus(Duration::from_hours(60 * 24)).millis());

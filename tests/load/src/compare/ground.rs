@@ -1,7 +1,9 @@
 //! Where everything runs: throwaway servers on loopback ports, and services on them.
 
-use std::cell::{OnceCell, RefCell};
-use std::fs;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use regrant_domain::token_key::TokenKeyRing;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokio::sync::watch;
 
 use super::Options;
 use super::servers::guardian::Guardian;
@@ -34,6 +37,11 @@ const LOGGED: &str = r#"exec "$@" >>"$0" 2>&1"#;
 /// The text that sessions are derived from.
 pub(super) const SEED: &str = "compare";
 
+/// Most that a measurement lasts which has no length of its own.
+pub(super) const LONGEST: Duration = Duration::from_hours(1);
+/// Databases of a Redis server; the first is left to its benchmark.
+const REDIS_DATABASES: u8 = 16;
+
 /// Where sessions are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Store {
@@ -42,11 +50,34 @@ pub(super) enum Store {
     Redis,
 }
 
+impl Store {
+    /// As the settings call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+impl fmt::Display for Store {
+    /// As people call it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "Postgres",
+            Self::Redis => "Redis",
+        })
+    }
+}
+
 /// The servers, started when they are first needed, and ended with this.
 pub(super) struct Ground {
     pub(super) options: Options,
     postgres: OnceCell<Postgres>,
     redis: OnceCell<Servers>,
+    redis_databases: Cell<u8>,
     guardian: Rc<Guardian>,
 }
 
@@ -56,7 +87,8 @@ impl Ground {
         let program = program.map_err(|error| format!("{}: {error}", options.program.display()))?;
         let options = Options { program, ..options };
         let guardian = Rc::new(Guardian::new("load"));
-        Ok(Self { options, postgres: OnceCell::new(), redis: OnceCell::new(), guardian })
+        let (postgres, redis) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { options, postgres, redis, redis_databases: Cell::new(0), guardian })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -73,11 +105,27 @@ impl Ground {
 
     /// An empty database; its URL.
     pub(super) async fn database(&self, name: &str) -> Result<String, Failure> {
+        self.drop_database(name).await?;
         let mut connection = PgConnection::connect(&self.postgres().url("postgres")).await?;
         let create = format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0");
-        connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).await?;
         connection.execute(AssertSqlSafe(create)).await?;
         Ok(self.postgres().url(name))
+    }
+
+    /// Removes a database, if it is there.
+    async fn drop_database(&self, name: &str) -> Result<(), Failure> {
+        let mut connection = PgConnection::connect(&self.postgres().url("postgres")).await?;
+        connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).await?;
+        Ok(())
+    }
+
+    /// An empty database of the Redis server; its URL.
+    fn redis_database(&self) -> Result<String, Failure> {
+        let number = self.redis_databases.get() % (REDIS_DATABASES - 1) + 1;
+        self.redis_databases.set(number);
+        let url = format!("{}/{number}", self.redis().url());
+        flush(&url)?;
+        Ok(url)
     }
 
     pub(super) fn length(&self) -> Duration {
@@ -103,13 +151,14 @@ impl Ground {
         for (name, value) in command.get_envs() {
             logged.env(name, value.unwrap_or_default());
         }
+        let log_from = fs::metadata(&log).map_or(0, |log| log.len());
         let begun = Instant::now();
         let child = self.guardian.spawn(logged.current_dir(self.folder()))?;
-        let mut process = Process { server, child, guardian: self.guardian.clone(), started_after: Duration::ZERO };
+        let (guardian, started_after) = (self.guardian.clone(), Duration::ZERO);
+        let mut process = Process { server, started_after, log, log_from, child, guardian };
         while !answers(server, ready) {
             if process.child.try_wait()?.is_some() || begun.elapsed() > PATIENCE {
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                return Err(format!("{name} does not start:\n{said}").into());
+                return Err(format!("{name} does not start:\n{}", process.log()).into());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -117,26 +166,20 @@ impl Ground {
         Ok(process)
     }
 
-    /// Regrant on a fresh store, with as many sessions as `seed` says.
-    pub(super) async fn deploy(&self, name: &str, store: Store, seed: Option<Seed>) -> Result<Deployment, Failure> {
+    /// Regrant on a fresh store, which the service has opened once; with these sessions.
+    pub(super) async fn deploy(&self, name: &str, store: Store, seed: Option<&Seed>) -> Result<Deployment, Failure> {
         let folder = self.folder().join(name);
-        let mut url = format!("sqlite:{}", folder.join("regrant.db").display());
-        let mut users = None;
-        match store {
-            Store::Sqlite => {}
-            Store::Postgres => url = self.database(&name.replace('-', "_")).await?,
-            Store::Redis => {
-                users = Some(std::mem::replace(&mut url, self.redis().url().to_owned()));
-                self.redis().first().ask("FLUSHALL", &[]).map_err(|error| error.to_string())?;
-            }
-        }
+        let file = format!("sqlite:{}", folder.join("regrant.db").display());
+        let (url, users) = match store {
+            Store::Sqlite => (file, None),
+            Store::Postgres => (self.database(&database(name)).await?, None),
+            Store::Redis => (self.redis_database()?, Some(file)),
+        };
         let deployment = Deployment { name: name.to_owned(), store, folder, url, users };
-        let first = deployment.serve(self)?;
+        drop(deployment.serve(self, &[])?);
         if let Some(seed) = seed {
-            let place = Place::open(&deployment.url, deployment.users()).await?;
-            seed.fill(&place, &deployment.ring()?).await?;
+            deployment.fill(seed).await?;
         }
-        drop(first);
         Ok(deployment)
     }
 
@@ -149,9 +192,10 @@ impl Ground {
             pace: load.pace,
             order: Order::Random,
             warm_up: self.warm_up(),
-            length: self.length(),
+            length: if load.until.is_some() { LONGEST } else { self.length() },
             storm: load.storm,
             pid: Some(load.process.pid()),
+            until: load.until,
         };
         let outcome = drive(&plan, load.chains, load.checks).await?;
         let measured = &outcome.measured;
@@ -175,6 +219,8 @@ pub(super) struct Load<'a> {
     pub(super) chains: &'a Rc<RefCell<Chains>>,
     pub(super) checks: &'a Rc<RefCell<Checks>>,
     pub(super) storm: Option<(String, u64)>,
+    /// Instead of the usual time, until this is true.
+    pub(super) until: Option<watch::Receiver<bool>>,
 }
 
 /// A server that is ended when this is dropped.
@@ -182,6 +228,9 @@ pub(super) struct Process {
     pub(super) server: SocketAddr,
     /// From its start to its first answer.
     pub(super) started_after: Duration,
+    log: PathBuf,
+    /// What is before was said by an earlier one of the same name.
+    log_from: u64,
     child: Child,
     guardian: Rc<Guardian>,
 }
@@ -189,6 +238,22 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has said.
+    fn log(&self) -> String {
+        self.said_after(0).unwrap_or_default()
+    }
+
+    /// What it has said after so many bytes.
+    pub(super) fn said_after(&self, bytes: u64) -> Result<String, Failure> {
+        let mut log = File::open(&self.log)?;
+        log.seek(SeekFrom::Start(self.log_from + bytes))?;
+        let mut said = Vec::new();
+        log.read_to_end(&mut said)?;
+        // Cut back to whole lines: what is cut is read the next time.
+        said.truncate(said.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1));
+        Ok(String::from_utf8(said)?)
     }
 }
 
@@ -212,17 +277,33 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
-    /// Starts it.
-    pub(super) fn serve(&self, ground: &Ground) -> Result<Process, Failure> {
-        let kind = match self.store {
-            Store::Sqlite => "sqlite",
-            Store::Postgres => "postgres",
-            Store::Redis => "redis",
-        };
+    /// Puts these sessions, none of which is there, into its store.
+    pub(super) async fn fill(&self, seed: &Seed) -> Result<(), Failure> {
+        let place = Place::open(&self.url, self.users.as_deref()).await?;
+        seed.fill(&place, &self.ring()?, true).await
+    }
+
+    /// Removes its store.
+    pub(super) async fn remove(self, ground: &Ground) -> Result<(), Failure> {
+        match self.store {
+            Store::Sqlite => {}
+            Store::Postgres => ground.drop_database(&database(&self.name)).await?,
+            Store::Redis => flush(&self.url)?,
+        }
+        Ok(fs::remove_dir_all(&self.folder)?)
+    }
+
+    /// How large its database file is.
+    pub(super) fn file_len(&self) -> Result<u64, Failure> {
+        Ok(fs::metadata(self.folder.join("regrant.db"))?.len())
+    }
+
+    /// Starts it, with these settings in its environment.
+    pub(super) fn serve(&self, ground: &Ground, settings: &[(&str, &str)]) -> Result<Process, Failure> {
         let command = |server: SocketAddr| {
             let mut command = Command::new(&ground.options.program);
             command.arg("--quiet").arg("--listen").arg(server.to_string()).arg("--data").arg(&self.folder);
-            command.env("REGRANT__STORE__KIND", kind);
+            command.env("REGRANT__STORE__KIND", self.store.name()).envs(settings.iter().copied());
             // SQLite's place follows from the folder, which the service makes on its first run.
             if self.store != Store::Sqlite {
                 command.env("REGRANT__STORE__URL", &self.url);
@@ -239,11 +320,6 @@ impl Deployment {
         deployment::token_keys(&self.folder)
     }
 
-    /// Where its users are, if not with the sessions.
-    pub(super) fn users(&self) -> Option<&str> {
-        self.users.as_deref()
-    }
-
     /// Where its keys are.
     pub(super) fn keys(&self) -> &Path {
         &self.folder
@@ -258,6 +334,17 @@ impl Deployment {
     pub(super) fn chains(&self, seed: Seed) -> Result<Rc<RefCell<Chains>>, Failure> {
         Ok(Rc::new(RefCell::new(Chains::seeded(seed, self.ring()?))))
     }
+}
+
+/// The name of its database.
+fn database(deployment: &str) -> String {
+    deployment.replace('-', "_")
+}
+
+/// Empties a database of a Redis server.
+fn flush(url: &str) -> Result<(), Failure> {
+    let mut connection = redis::Client::open(url)?.get_connection()?;
+    Ok(redis::cmd("FLUSHDB").query(&mut connection)?)
 }
 
 /// Whether somebody answers 200 there.

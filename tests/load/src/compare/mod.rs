@@ -8,14 +8,18 @@ pub(crate) mod axum;
 mod contests;
 mod floors;
 mod ground;
+mod kept;
 mod page;
 mod pgbench;
 mod redis_benchmark;
+mod scale;
 #[path = "../../../support/servers/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
-mod servers;
+pub(crate) mod servers;
 mod sizes;
+mod sweep;
 mod table;
+mod taken;
 
 use std::path::PathBuf;
 
@@ -25,6 +29,7 @@ use crate::{Failure, output, svg};
 use contests::CONTESTS;
 use ground::Ground;
 use table::Entry;
+use taken::Taken;
 
 /// What to compare, and for how long.
 #[derive(Debug, Clone, Args)]
@@ -44,19 +49,20 @@ pub(crate) struct Options {
     /// How many sessions a store holds
     #[arg(long, default_value_t = 10_000)]
     sessions: u64,
-    /// Only these, with commas between; see --list
+    /// Only these, with commas between: names of --list, or what several of them begin with (refresh, scale, sweep)
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
     /// Say what can be compared
     #[arg(long)]
     list: bool,
-    /// Compare so many sessions with a hundredth of them as well; 10000000 takes 10 GB of disk, and a while
+    /// Also compare so many sessions with a hundredth of them (on Redis a fifth of both), and sweep a fifth of them;
+    /// 10000000 takes 10 GB of disk, and a while
     #[arg(long, value_name = "SESSIONS")]
     scale: Option<u64>,
-    /// Folder for figures as JSON and plots as SVG
+    /// Folder for figures as JSON and plots as SVG; rows of earlier runs there are kept
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     out: PathBuf,
-    /// Write table and plot into this page as well, between its marks
+    /// Write the table of all runs in that folder, and a plot, into this page as well, between its marks
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 }
@@ -72,21 +78,28 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let known = |name: &&String| CONTESTS.iter().any(|contest| contest.name == name.as_str());
+    let known = |name: &&String| CONTESTS.iter().any(|contest| contest.is_meant_by(name));
     if let Some(name) = options.only.iter().find(|name| !known(name)) {
         return Err(format!("{name} cannot be compared; see --list").into());
     }
     std::fs::create_dir_all(&options.out)?;
     let ground = Ground::new(options.clone())?;
-    let wanted = |name: &str| match options.only.as_slice() {
-        [] => name != contests::SCALE || options.scale.is_some(),
-        only => only.iter().any(|one| one == name),
+    let wanted = |contest: &&contests::Contest| match options.only.as_slice() {
+        [] => !contest.is_of_scale() || options.scale.is_some(),
+        only => only.iter().any(|name| contest.is_meant_by(name)),
     };
+    let taken = Taken::now(&ground.options);
     let (mut entries, mut failed) = (Vec::new(), Vec::new());
-    for contest in CONTESTS.iter().filter(|contest| wanted(contest.name)) {
+    for contest in CONTESTS.iter().filter(wanted) {
         output::note(format_args!("{}: {}", contest.name, contest.what));
         match contests::hold(contest.name, &ground).await {
-            Ok(found) => entries.extend(found),
+            Ok(found) => {
+                let name = contest.name.to_owned();
+                let found = found.into_iter();
+                entries.extend(found.map(|row| Entry { contest: name.clone(), taken: taken.clone(), ..row }));
+                // After each of them: what follows may take long, and fail.
+                write(options, &entries)?;
+            }
             Err(error) => {
                 output::note(format_args!("{} could not be measured: {error}", contest.name));
                 failed.push(contest.name);
@@ -94,21 +107,26 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         }
     }
     drop(ground);
-    write(options, &entries)?;
     output::line(table::plain(&entries).trim_end());
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", ")).into()) }
 }
 
-fn write(options: &Options, entries: &[Entry]) -> Result<(), Failure> {
-    std::fs::write(options.out.join("compare.json"), serde_json::to_string_pretty(entries)?)?;
-    for (name, outcome) in entries.iter().flat_map(Entry::outcomes) {
+/// These, and what earlier runs left.
+fn write(options: &Options, new: &[Entry]) -> Result<(), Failure> {
+    let file = options.out.join("compare.json");
+    let entries = kept::merged(&file, new.to_vec());
+    kept::write(&file, &entries)?;
+    for (name, outcome) in new.iter().flat_map(Entry::outcomes) {
         std::fs::write(options.out.join(format!("{name}.svg")), svg::over_time(&name, outcome).svg())?;
     }
     let refreshes: Vec<_> = entries.iter().filter_map(Entry::refreshes).collect();
-    let plot = svg::side_by_side("Refreshes, 32 connections, each answer verified", &refreshes).svg();
-    std::fs::write(options.out.join("refreshes.svg"), &plot)?;
+    let plot = (!refreshes.is_empty())
+        .then(|| svg::side_by_side("Refreshes, 32 connections, each answer verified", &refreshes).svg());
+    if let Some(plot) = &plot {
+        std::fs::write(options.out.join("refreshes.svg"), plot)?;
+    }
     match &options.write {
-        Some(file) => page::write(file, options, entries, &plot),
+        Some(page) => page::write(page, &entries, plot.as_deref()),
         None => Ok(()),
     }
 }

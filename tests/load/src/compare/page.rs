@@ -3,40 +3,51 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use regrant_adapters::outbound::system::system_now;
-
-use super::Options;
-use super::table::{Entry, markdown};
+use super::table::{Entry, letter, markdown};
+use super::taken::Taken;
 use crate::Failure;
 
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 
-/// Writes the table into the page, and the plot beside it.
-pub(super) fn write(file: &Path, options: &Options, entries: &[Entry], plot: &str) -> Result<(), Failure> {
+/// Writes the table into the page, and the plot, if there is one, beside it.
+pub(super) fn write(file: &Path, entries: &[Entry], plot: Option<&str>) -> Result<(), Failure> {
     let svg = file.with_extension("svg");
     let name = svg.file_name().and_then(|name| name.to_str()).ok_or("the page has no name")?;
     let page = fs::read_to_string(file)?;
-    let measured = measured(options, entries, name);
+    let measured = measured(entries, plot.map(|_| name));
     let page = replaced(&page, &measured).ok_or_else(|| format!("{} lacks the line {BEGIN}", file.display()))?;
-    fs::write(&svg, plot)?;
+    if let Some(plot) = plot {
+        fs::write(&svg, plot)?;
+    }
     Ok(fs::write(file, page)?)
 }
 
-fn measured(options: &Options, entries: &[Entry], plot: &str) -> String {
-    let mut text = String::new();
-    let Options { runs, seconds, warm_up, sessions, .. } = options;
+fn measured(entries: &[Entry], plot: Option<&str>) -> String {
+    let mut runs: Vec<&Taken> = Vec::new();
+    for entry in entries {
+        if !runs.contains(&&entry.taken) {
+            runs.push(&entry.taken);
+        }
+    }
+    // The earliest is a.
+    runs.sort_by(|one, other| one.at.cmp(&other.at));
+    let mut text = markdown(entries, &runs);
+    text.push('\n');
+    let on = |run: &Taken| format!("{}; {}", run.machine, run.versions);
+    let alike = runs.windows(2).all(|pair| on(pair[0]) == on(pair[1]));
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "Measured {} on {}.", system_now(), machine());
-    let _ = writeln!(
-        text,
-        "{runs} runs of {seconds} s each by turns, after {warm_up} s that do not count, on {sessions} sessions; {}.\n",
-        versions()
-    );
-    text.push_str(&markdown(entries));
-    let _ = write!(text, "\n![Throughput over time and latency by percentile]({plot})\n");
+    if let Some(run) = runs.first().filter(|_| alike) {
+        let _ = writeln!(text, "Measured on {}.\n", on(run));
+    }
+    for (place, run) in runs.iter().enumerate() {
+        let where_else = if alike { String::new() } else { format!(", on {}", on(run)) };
+        let _ = writeln!(text, "- {}: {}, `{}`{where_else}", letter(place), run.at, run.command);
+    }
+    if let Some(plot) = plot {
+        let _ = write!(text, "\n![Throughput over time and latency by percentile]({plot})\n");
+    }
     text
 }
 
@@ -46,33 +57,32 @@ fn replaced(page: &str, measured: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n{measured}{END}{after}"))
 }
 
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let field = |file: &str, name: &str| {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1.trim().to_owned();
-        Some(line)
-    };
-    let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let kib = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
-    let memory = kib.map_or(String::new(), |kib| format!(", {:.0} GiB of memory", kib / 1024.0 / 1024.0));
-    let system = said_by("uname", "-sr").unwrap_or_else(|| std::env::consts::OS.to_owned());
-    format!("{cores} cores ({model}){memory}, {system}")
-}
-
-fn versions() -> String {
-    let all = [said_by("psql", "--version"), said_by("redis-server", "--version")];
-    all.into_iter().flatten().map(|text| text.chars().take(60).collect::<String>()).collect::<Vec<_>>().join(", ")
-}
-
-fn said_by(program: &str, flag: &str) -> Option<String> {
-    let output = Command::new(program).arg(flag).output().ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::table::Goal;
     use super::*;
+
+    #[test]
+    fn each_row_says_by_which_command_and_on_what_machine_it_was_measured() {
+        let taken = |at: &str, machine: &str| Taken {
+            at: at.to_owned(),
+            command: format!("compare {at}"),
+            machine: machine.to_owned(),
+            versions: "v".to_owned(),
+        };
+        let row = |taken| Entry { taken, ..Entry::new("x", "x", Goal::None, "/s", Vec::new()) };
+        let alike = measured(&[row(taken("2", "m")), row(taken("1", "m")), row(taken("2", "m"))], Some("plot.svg"));
+        assert!(alike.contains("Measured on m; v.\n\n- a: 1, `compare 1`\n- b: 2, `compare 2`\n\n!["), "{alike}");
+        let cells: Vec<_> = alike.lines().skip(2).take(3).map(|line| line.rsplit(' ').nth(1)).collect();
+        assert_eq!(cells, [Some("b"), Some("a"), Some("b")]);
+        let different = measured(&[row(taken("1", "m")), row(taken("2", "n"))], None);
+        assert!(
+            !different.contains("![")
+                && different.contains("- a: 1, `compare 1`, on m; v\n- b: 2, `compare 2`, on n; v\n"),
+            "{different}"
+        );
+        assert!(!different.contains("Measured on"), "{different}");
+    }
 
     #[test]
     fn only_what_is_between_the_marks_is_replaced() {

@@ -48,7 +48,7 @@ impl Pgbench {
     pub(super) async fn prepare(ground: &Ground, name: &str, sessions: u64) -> Result<Self, Failure> {
         let url = ground.database(name).await?;
         let place = Place::open(&url, None).await?;
-        Seed::new(SEED, sessions).fill(&place, &super::floors::ring()?).await?;
+        Seed::new(SEED, sessions).fill(&place, &super::floors::ring()?, true).await?;
         let script = ground.folder().join(format!("{name}.sql"));
         fs::write(&script, self::script())?;
         let now = system_now().plus(HOUR);

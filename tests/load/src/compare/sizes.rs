@@ -21,17 +21,22 @@ pub(super) async fn measure(ground: &Ground, store: Store) -> Result<Run, Failur
     let deployment = ground.deploy("size", store, None).await?;
     let before = used(ground, &deployment, store).await?;
     let fresh = Seed { generation: 0, ..Seed::new(SEED, SESSIONS) };
-    let place = crate::deployment::Place::open(&deployment.url, deployment.users()).await?;
-    fresh.fill(&place, &deployment.ring()?).await?;
-    let process = deployment.serve(ground)?;
+    deployment.fill(&fresh).await?;
+    let process = deployment.serve(ground, &[])?;
     let (chains, checks) = (deployment.chains(fresh)?, deployment.checks()?);
     people::refresh_each(process.server, SESSIONS, REFRESHES, &chains, &checks).await?;
-    tokio::time::sleep(SETTLE).await;
-    let bytes = used(ground, &deployment, store).await?.saturating_sub(before);
+    let bytes = settled(ground, &deployment, store).await?.saturating_sub(before);
     Ok(Run { floor: None, ours: bytes as f64 / SESSIONS as f64, outcome: None })
 }
 
-async fn used(ground: &Ground, deployment: &Deployment, store: Store) -> Result<u64, Failure> {
+/// The same as [`used`], after a moment.
+pub(super) async fn settled(ground: &Ground, deployment: &Deployment, store: Store) -> Result<u64, Failure> {
+    tokio::time::sleep(SETTLE).await;
+    used(ground, deployment, store).await
+}
+
+/// Bytes that the sessions take on disk or, of a Redis server, everything in memory.
+pub(super) async fn used(ground: &Ground, deployment: &Deployment, store: Store) -> Result<u64, Failure> {
     match store {
         Store::Postgres => {
             let sql = "SELECT (pg_total_relation_size('sessions') + pg_total_relation_size('refresh_tokens'))::bigint";
@@ -45,6 +50,6 @@ async fn used(ground: &Ground, deployment: &Deployment, store: Store) -> Result<
             let line = told.lines().find_map(|line| line.strip_prefix("used_memory:"));
             Ok(line.and_then(|number| number.trim().parse().ok()).ok_or("Redis does not tell its memory")?)
         }
-        Store::Sqlite => Err("SQLite is not measured".into()),
+        Store::Sqlite => deployment.file_len(),
     }
 }

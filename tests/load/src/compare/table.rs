@@ -2,12 +2,13 @@
 
 use std::fmt::{self, Write as _};
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::taken::Taken;
 use crate::drive::Outcome;
 
 /// What a ratio should be.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Goal {
     AtLeast(f64),
@@ -17,24 +18,33 @@ pub(super) enum Goal {
 }
 
 /// One of the runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Run {
     /// What was measured to compare with; none where the figure stands for itself.
     pub(super) floor: Option<f64>,
+    #[serde(deserialize_with = "or_nothing")]
     pub(super) ours: f64,
     /// All about ours, where it was a load.
     pub(super) outcome: Option<Outcome>,
 }
 
 /// One row of the table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Entry {
-    pub(super) name: &'static str,
-    pub(super) what: &'static str,
+    pub(super) name: String,
+    /// What it is a row of.
+    pub(super) contest: String,
+    pub(super) what: String,
     pub(super) goal: Goal,
     /// Of the two figures.
-    pub(super) unit: &'static str,
+    pub(super) unit: String,
     pub(super) runs: Vec<Run>,
+    pub(super) taken: Taken,
+}
+
+/// JSON has no word for what is not a number, and gets `null`.
+fn or_nothing<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(value).map(|number| number.unwrap_or(f64::NAN))
 }
 
 /// Whether a goal was reached.
@@ -85,6 +95,18 @@ impl Run {
 }
 
 impl Entry {
+    /// A row; by whom it is taken is said later.
+    pub(super) fn new(
+        name: impl Into<String>,
+        what: impl Into<String>,
+        goal: Goal,
+        unit: &str,
+        runs: Vec<Run>,
+    ) -> Self {
+        let (contest, taken) = (String::new(), Taken::default());
+        Self { name: name.into(), contest, what: what.into(), goal, unit: unit.to_owned(), runs, taken }
+    }
+
     /// The value of each run, the lowest first.
     fn values(&self) -> Vec<f64> {
         let mut values: Vec<_> = self.runs.iter().map(Run::value).collect();
@@ -108,7 +130,7 @@ impl Entry {
         let (ours, floors) = (self.runs.iter().map(|run| run.ours), self.runs.iter().filter_map(|run| run.floor));
         let floor = median(floors.collect());
         [
-            self.what.to_owned(),
+            self.what.clone(),
             self.goal.to_string(),
             median(values.clone()).map_or(String::new(), figure),
             values.first().map_or(String::new(), |value| figure(*value)),
@@ -151,13 +173,29 @@ pub(super) fn plain(entries: &[Entry]) -> String {
     text
 }
 
-/// For a page.
-pub(super) fn markdown(entries: &[Entry]) -> String {
-    let line = |cells: &[String; 8]| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(&HEADS.map(str::to_owned));
-    text.push_str("|---|---|---|---|---|---|---|---|\n");
-    text.extend(entries.iter().map(|entry| line(&entry.cells())));
+/// For a page; the last cell of each row says which of the runs it is from, by its letter.
+pub(super) fn markdown(entries: &[Entry], runs: &[&Taken]) -> String {
+    let line = |cells: &[String], last: &str| format!("| {} | {last} |\n", cells.join(" | "));
+    let mut text = line(&HEADS.map(str::to_owned), "run");
+    text.push_str("|---|---|---|---|---|---|---|---|---|\n");
+    for entry in entries {
+        let run = runs.iter().position(|run| **run == entry.taken).map_or(String::new(), letter);
+        text.push_str(&line(&entry.cells(), &run));
+    }
     text
+}
+
+/// Of the run at this place: a, b, …, z, aa, ….
+pub(super) fn letter(place: usize) -> String {
+    let last = char::from(b'a' + (place % 26) as u8);
+    if place < 26 { last.to_string() } else { format!("{}{last}", letter(place / 26 - 1)) }
+}
+
+/// A number with commas.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let parts: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    parts.join(",")
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -180,7 +218,7 @@ mod tests {
 
     fn entry(goal: Goal, runs: &[(Option<f64>, f64)]) -> Entry {
         let run = |&(floor, ours)| Run { floor, ours, outcome: None };
-        Entry { name: "refresh-x", what: "refresh ÷ floor", goal, unit: "/s", runs: runs.iter().map(run).collect() }
+        Entry::new("refresh-x", "refresh ÷ floor", goal, "/s", runs.iter().map(run).collect())
     }
 
     #[test]
@@ -206,9 +244,19 @@ mod tests {
 
     #[test]
     fn the_table_for_a_page_has_as_many_cells_in_each_row() {
-        let text = markdown(&[entry(Goal::None, &[(None, 1.0), (None, 2.0)]), entry(Goal::None, &[])]);
-        assert!(text.lines().all(|line| line.matches('|').count() == 9), "{text}");
+        let (first, second) = (Taken::default(), Taken { at: "later".to_owned(), ..Taken::default() });
+        let full = entry(Goal::None, &[(None, 1.0), (None, 2.0)]);
+        let text = markdown(&[full, Entry { taken: second.clone(), ..entry(Goal::None, &[]) }], &[&first, &second]);
+        assert!(text.lines().all(|line| line.matches('|').count() == 10), "{text}");
         assert!(text.contains("| 1.50 | 1.00 | 2.00 |"), "{text}");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[2].ends_with("| a |") && lines[3].ends_with("| b |"), "{text}");
+    }
+
+    #[test]
+    fn numbers_and_letters_are_for_people() {
+        assert_eq!([7, 1000, 100_000, 12_345_678].map(grouped), ["7", "1,000", "100,000", "12,345,678"]);
+        assert_eq!([0, 25, 26, 27].map(letter), ["a", "z", "aa", "ab"]);
     }
 
     #[test]

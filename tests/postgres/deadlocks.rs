@@ -10,9 +10,8 @@ use regrant_domain::ports::{EndAll, OpenOutcome, SessionKey, SessionRepository a
 use regrant_domain::reason::EndReason;
 use regrant_domain::session::Snapshot;
 use regrant_domain::time::Timestamp;
-use sqlx::Row as _;
 
-use super::{an_end, connect, database, look};
+use super::{an_end, connect, database, deadlocks_of, look};
 use crate::contract::bench::{OPENED, a_session, a_user, minutes, random, rotation};
 
 const USERS: usize = 3;
@@ -125,12 +124,8 @@ async fn everything_at_once_comes_to_no_error() {
 
     // No session without its token, no token without its session, and both ended or neither.
     let mut connection = look(&url).await;
-    let sql = "SELECT count(*) FROM sessions s FULL JOIN refresh_tokens t ON t.token = s.token AND t.session_id = s.id \
+    let sql = "SELECT count(*) FROM sessions s FULL JOIN refresh_tokens t ON t.session_id = s.id AND t.user_id = s.user_id \
                WHERE s.id IS NULL OR t.token IS NULL OR s.ended_at IS DISTINCT FROM t.revoked_at";
     assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut connection).await.unwrap(), 0);
-    let row = sqlx::query("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(row.get::<i64, _>(0), 0, "deadlocks");
+    assert_eq!(deadlocks_of(&url).await, 0);
 }

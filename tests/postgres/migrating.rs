@@ -3,11 +3,11 @@
 use regrant_adapters::outbound::postgres::schema::{self, SchemaError};
 use regrant_adapters::outbound::postgres::{PostgresStore, StartError};
 use regrant_adapters::outbound::sql::MigrationStatus;
-use regrant_domain::ports::{PortError, SessionRepository as _, UserRepository as _};
+use regrant_domain::ports::{EndOutcome, PortError, Portable, SessionKey, SessionRepository, UserRepository as _};
 use sqlx::{Connection as _, Executor as _};
 
-use super::{connect, database, find, look, options, rotate};
-use crate::contract::bench::{a_session, a_user, as_opened, minutes};
+use super::{an_end, connect, database, find, look, options, rotate};
+use crate::contract::bench::{a_bare_session, a_session, a_user, as_opened, minutes};
 
 async fn refused(url: &str) -> SchemaError {
     match PostgresStore::connect(&options(url, 2)).await {
@@ -132,8 +132,67 @@ async fn the_tables_have_the_columns_that_operators_were_promised() {
                    AND column_name IN ('token', 'created_at', 'updated_at', 'user_id', 'expires_at', 'revoked_at')";
     let found: Vec<String> = sqlx::query_scalar(columns).fetch_all(&mut connection).await.unwrap();
     assert_eq!(found.len(), 6, "{found:?}");
-    let cascades = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND confdeltype = 'c' \
-                    AND confrelid = 'users'::regclass";
-    let count: i64 = sqlx::query_scalar(cascades).fetch_one(&mut connection).await.unwrap();
-    assert_eq!(count, 3);
+    let cascades = "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND confdeltype = 'c' \
+                    AND confrelid = 'users'::regclass ORDER BY 1";
+    let cascade: Vec<String> = sqlx::query_scalar(cascades).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(cascade, ["history", "refresh_tokens"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_or_a_token_that_is_deleted_by_hand_takes_its_sessions_along_and_no_others() {
+    let Some(url) = database().await else { return };
+    let store = connect(&url, 2).await;
+    let (ada, bob) = (a_user(), a_user());
+    let mut all = Vec::new();
+    for user in [&ada, &bob] {
+        store.add(user.clone()).await.unwrap();
+        for new in [a_session(user.id), a_bare_session(user.id), a_session(user.id)] {
+            store.open(new.clone()).await.unwrap();
+            all.push(new);
+        }
+    }
+    let mut connection = look(&url).await;
+    // From wherever somebody looks.
+    connection.execute("SET search_path = pg_catalog").await.unwrap();
+    sqlx::query("DELETE FROM public.users WHERE id = $1").bind(ada.id.uuid()).execute(&mut connection).await.unwrap();
+    let token = "DELETE FROM public.refresh_tokens WHERE token = $1";
+    sqlx::query(token).bind(all[3].lookup.as_str()).execute(&mut connection).await.unwrap();
+    let left = "SELECT id FROM public.sessions ORDER BY id";
+    let left: Vec<sqlx::types::Uuid> = sqlx::query_scalar(left).fetch_all(&mut connection).await.unwrap();
+    let mut expected: Vec<_> = all[4..].iter().map(|new| new.session.id.uuid()).collect();
+    expected.sort();
+    assert_eq!(left, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_were_opened_before_the_key_was_left_out_are_found_after_and_the_way_back_writes_it_again() {
+    let Some(url) = database().await else { return };
+    let options = options(&url, 2);
+    let store = connect(&url, 2).await;
+    let user = a_user();
+    store.add(user.clone()).await.unwrap();
+    let all = [a_session(user.id), a_bare_session(user.id)];
+    for new in &all {
+        store.open(new.clone()).await.unwrap();
+    }
+    store.close().await;
+    let mut connection = look(&url).await;
+    let named =
+        "SELECT count(s.token) FROM sessions s JOIN refresh_tokens t ON t.session_id = s.id AND t.token = s.token";
+    assert_eq!(sqlx::query_scalar::<_, i64>(named).fetch_one(&mut connection).await.unwrap(), 1, "the bare one");
+    schema::down(&options, 1).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(named).fetch_one(&mut connection).await.unwrap(), 2);
+    let cascade = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'sessions'::regclass AND confdeltype = 'c'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(cascade).fetch_one(&mut connection).await.unwrap(), 1);
+    schema::up(&options, None).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(named).fetch_one(&mut connection).await.unwrap(), 2, "as it was");
+    let store = connect(&url, 2).await;
+    for new in &all {
+        for key in [SessionKey::Id(new.session.id), SessionKey::Lookup(new.lookup.clone())] {
+            assert_eq!(SessionRepository::find(&store, &key).await.unwrap(), Some(as_opened(new)));
+        }
+        let end = an_end(SessionKey::Id(new.session.id), minutes(1));
+        assert_eq!(store.end(end).await.unwrap(), EndOutcome::Ended);
+    }
+    assert_eq!(Portable::sessions_after(&store, None, 9).await.unwrap().len(), 2);
 }

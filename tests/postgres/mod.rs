@@ -6,8 +6,10 @@
 mod callers;
 mod deadlocks;
 mod dump;
+mod ending_together;
 mod limits;
 mod migrating;
+mod opening_together;
 mod outages;
 mod space;
 mod starting;
@@ -20,6 +22,7 @@ use regrant_domain::reason::EndReason;
 use regrant_domain::session::Snapshot;
 use regrant_domain::time::Timestamp;
 use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinHandle;
 
 use crate::contract::bench::{rotated, rotation};
 use crate::support::servers;
@@ -61,4 +64,23 @@ async fn find(store: &PostgresStore, session: SessionId) -> Result<Option<Snapsh
 /// An end of this session, in any case.
 fn an_end(session: SessionKey, at: Timestamp) -> End {
     End { session, reason: EndReason::SignedOut, at, only_while: None }
+}
+
+/// Asks for all of these before any is answered; what they were answered, in their order.
+async fn all_at_once<F>(asked: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let asked: Vec<JoinHandle<_>> = asked.into_iter().map(tokio::spawn).collect();
+    let mut answers = Vec::new();
+    for asked in asked {
+        answers.push(asked.await.unwrap());
+    }
+    answers
+}
+
+/// How often the server had to end somebody's waiting in a circle.
+async fn deadlocks_of(url: &str) -> i64 {
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    sqlx::query_scalar(sql).fetch_one(&mut look(url).await).await.unwrap()
 }

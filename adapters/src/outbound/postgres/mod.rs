@@ -7,15 +7,18 @@ use std::fmt;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use regrant_domain::ports::{PortError, RotateOutcome, Rotation};
+use regrant_domain::ports::{End, EndOutcome, NewSession, OpenOutcome, PortError, RotateOutcome, Rotation};
 use regrant_domain::time::Timestamp;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
+mod batches;
+mod ends;
 mod errors;
 mod history;
 mod limits;
+mod opens;
 mod portable;
 mod rotations;
 mod rows;
@@ -109,8 +112,12 @@ pub enum StartError {
 #[derive(Clone)]
 pub struct PostgresStore {
     core: Core,
-    /// Rotations that wait at the same time.
+    /// Connections that nothing else may take, if there are enough for that.
+    for_rotations: Option<PgPool>,
+    /// Each kind of work that goes together with its like.
+    opens: Together<NewSession, OpenOutcome>,
     rotations: Together<Rotation, RotateOutcome>,
+    ends: Together<End, EndOutcome>,
     tidying: limits::Tidying,
 }
 
@@ -130,7 +137,6 @@ impl PostgresStore {
         let waits = options.acquire_timeout.min(PostgresOptions::MAX_ACQUIRE_TIMEOUT);
         let session = session_settings(options.statement_timeout);
         let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections.max(1))
             .acquire_timeout(waits)
             .max_lifetime(Duration::from_mins(30))
             .idle_timeout(Duration::from_mins(10))
@@ -148,8 +154,11 @@ impl PostgresStore {
                 let session = session.clone();
                 Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(session)).await.map(drop) })
             });
+        let kept = Self::kept_for_rotations(options.max_connections);
+        let for_rotations = (kept > 0).then(|| pool.clone().max_connections(kept).connect_lazy_with(connect.clone()));
+        let pool = pool.max_connections((options.max_connections - kept).max(1));
         let pool = pool.connect_with(connect).await.map_err(StartError::Unreachable)?;
-        let store = Self::on(Core { pool, statement_timeout: options.statement_timeout });
+        let store = Self::on(Core { pool, statement_timeout: options.statement_timeout }, for_rotations);
         match store.check(options).await {
             Ok(()) => Ok(store),
             Err(why) => {
@@ -159,10 +168,17 @@ impl PostgresStore {
         }
     }
 
-    fn on(core: Core) -> Self {
-        let shared = core.clone();
-        let rotations = Together::start(WHAT, rotations::BOUNDS, move |all| rotations::run(shared.clone(), all));
-        Self { core, rotations, tidying: limits::Tidying::default() }
+    /// Of so many connections, those that nobody else may take. A storm of sign-ins, which asks for a user each, would
+    /// keep every refresh waiting in the same line.
+    const fn kept_for_rotations(connections: u32) -> u32 {
+        if connections < 4 * batches::LANES { 0 } else { batches::LANES }
+    }
+
+    fn on(core: Core, for_rotations: Option<PgPool>) -> Self {
+        let pool = for_rotations.clone().unwrap_or_else(|| core.pool.clone());
+        let rotating = Core { pool, ..core.clone() };
+        let (opens, rotations, ends) = (batches::gather(&core), batches::gather(&rotating), batches::gather(&core));
+        Self { core, for_rotations, opens, rotations, ends, tidying: limits::Tidying::default() }
     }
 
     async fn run(&self, statement: Statement) -> Result<Vec<PgRow>, PortError> {
@@ -197,17 +213,20 @@ impl PostgresStore {
 
     /// Its connections, for those who watch.
     pub fn connections(&self) -> Connections {
-        Connections::of(&self.core.pool)
+        Connections::of(&self.core.pool) + self.for_rotations.as_ref().map(Connections::of).unwrap_or_default()
     }
 
-    /// How many rotations wait to be taken into a batch.
+    /// How many opens, rotations and ends wait to be taken into a batch.
     pub fn waiting(&self) -> usize {
-        self.rotations.waiting()
+        self.opens.waiting() + self.rotations.waiting() + self.ends.waiting()
     }
 
     /// Closes the connections, after the work under way. What is asked afterwards is answered with
     /// [`PortError::Unavailable`].
     pub async fn close(&self) {
+        if let Some(pool) = &self.for_rotations {
+            pool.close().await;
+        }
         self.core.pool.close().await;
     }
 }

@@ -6,7 +6,7 @@ use regrant_domain::ports::{Counted, PortError, Portable};
 use regrant_domain::session::{Snapshot, Status};
 use regrant_domain::user::User;
 
-use super::sessions::SESSIONS_AFTER;
+use super::sessions::{SESSIONS_AFTER, own_key};
 use super::work::Statement;
 use super::{PostgresStore, rows};
 
@@ -37,9 +37,9 @@ const KEEP_SESSIONS: &str = "\
 WITH coming AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                          $8::timestamptz[], $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::timestamptz[],
-                         $14::bytea[], $15::bytea[], $16::timestamptz[])
+                         $14::bytea[], $15::bytea[], $16::timestamptz[], $17::text[])
     AS coming (id, user_id, created_at, ends_at, user_agent, ip, label, ended_at, end_reason, token, generation,
-               secret_hash, expires_at, recent, access_token, access_token_expires_at)
+               secret_hash, expires_at, recent, access_token, access_token_expires_at, own_key)
 ), owners AS MATERIALIZED (
     SELECT id FROM users WHERE id IN (SELECT user_id FROM coming) ORDER BY id FOR KEY SHARE
 ), kept AS (
@@ -58,7 +58,7 @@ WITH coming AS MATERIALIZED (
 ), shown AS (
     INSERT INTO sessions (id, user_id, created_at, updated_at, ends_at, ended_at, end_reason, token, user_agent, ip, label,
                           access_token, access_token_expires_at, refresh_token_expires_at)
-    SELECT c.id, c.user_id, c.created_at, COALESCE(c.ended_at, c.created_at), c.ends_at, c.ended_at, c.end_reason, c.token,
+    SELECT c.id, c.user_id, c.created_at, COALESCE(c.ended_at, c.created_at), c.ends_at, c.ended_at, c.end_reason, c.own_key,
            c.user_agent, c.ip, c.label, c.access_token, c.access_token_expires_at,
            CASE WHEN c.access_token IS NOT NULL THEN c.expires_at END
     FROM coming c WHERE c.token IN (SELECT token FROM kept)
@@ -146,7 +146,8 @@ impl Portable for PostgresStore {
             .bind(each().map(|s| rows::instant(s.token.expires_at)).collect::<Vec<_>>())
             .bind(each().map(|s| s.token.recent.to_bytes()).collect::<Vec<_>>())
             .bind(each().map(|s| s.token.access.map(|a| a.hash.as_bytes().to_vec())).collect::<Vec<_>>())
-            .bind(each().map(|s| s.token.access.map(|a| rows::instant(a.expires_at))).collect::<Vec<_>>());
+            .bind(each().map(|s| s.token.access.map(|a| rows::instant(a.expires_at))).collect::<Vec<_>>())
+            .bind(each().map(|s| own_key(s.session.id, &s.lookup)).collect::<Vec<_>>());
         let left_out: i64 = rows::only(&self.run(keep).await?)?;
         Ok(left_out.unsigned_abs())
     }

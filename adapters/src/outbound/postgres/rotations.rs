@@ -9,13 +9,9 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
-use super::errors::{Failure, WHAT, failure};
+use super::batches::{Answered, Batched};
 use super::rows;
 use super::work::{Core, Statement};
-use crate::outbound::together::Bounds;
-
-/// Two: while one batch waits for the disk, the next is on its way.
-pub(super) const BOUNDS: Bounds = Bounds { lanes: 2, batch: 64, waiting: 4096 };
 
 /// One row, and no index: `check_at` moves only where a token is to expire *earlier* than was planned (when the operator
 /// has shortened the lifetime), which keeps the promise of the sweep.
@@ -100,90 +96,72 @@ const ROTATE_ALL_PAIRS: &str = concat!(
     SELECT place, user_id, expires_at, session_ends_at, (SELECT count(*) FROM paired) AS paired FROM rotated"
 );
 
-/// Runs a batch, and answers each in its place.
-pub(super) async fn run(core: Core, all: Vec<Rotation>) -> Vec<Result<RotateOutcome, PortError>> {
-    if let [one] = all.as_slice() {
-        return vec![alone(&core, one).await];
-    }
-    match together(&core, &all).await {
-        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        // Something of one of them does not fit: that one is to fail, and no other.
-        Err(error) if failure(&error) == Failure::Final => {
-            tracing::warn!(error = %error, "the database refused rotations that were sent together; each is sent alone");
-            let mut outcomes = Vec::with_capacity(all.len());
-            for one in &all {
-                outcomes.push(alone(&core, one).await);
-            }
-            outcomes
-        }
-        Err(error) => {
-            let why = error.to_string();
-            all.iter().map(|_| Err(PortError::unavailable(WHAT, why.clone()))).collect()
-        }
-    }
-}
+impl Batched for Rotation {
+    type Answer = RotateOutcome;
+    const THEY: &'static str = "rotations";
 
-async fn alone(core: &Core, rotation: &Rotation) -> Result<RotateOutcome, PortError> {
-    let (sql, recent) = match (&rotation.spends, rotation.access) {
-        (Spends::Append(spent), None) => (ROTATE_APPENDING, spent.to_bytes().to_vec()),
-        (Spends::Append(spent), Some(_)) => (ROTATE_PAIR_APPENDING, spent.to_bytes().to_vec()),
-        (Spends::Replace(recent), None) => (ROTATE_REPLACING, recent.to_bytes()),
-        (Spends::Replace(recent), Some(_)) => (ROTATE_PAIR_REPLACING, recent.to_bytes()),
-    };
-    let rotate = Statement::write(sql)
-        .bind(rotation.lookup.as_str())
-        .bind(i64::from(rotation.from.generation.0))
-        .bind(rotation.from.hash.as_bytes().as_slice())
-        .bind(i64::from(rotation.to.generation.0))
-        .bind(rotation.to.hash.as_bytes().as_slice())
-        .bind(recent)
-        .bind(rows::instant(rotation.now))
-        .bind(rows::instant(rotation.idle_expires_at));
-    let rotate = match rotation.access {
-        Some(access) => rotate.bind(access.hash.as_bytes().as_slice()).bind(rows::instant(access.expires_at)),
-        None => rotate,
-    };
-    core.run(rotate).await?.first().map_or(Ok(RotateOutcome::NotCurrent), rotated)
-}
-
-async fn together(core: &Core, all: &[Rotation]) -> Result<Vec<RotateOutcome>, sqlx::Error> {
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_by(|a, b| all[*a].lookup.cmp(&all[*b].lookup));
-    let each = || order.iter().map(|place| &all[*place]);
-    let replaced = |r: &Rotation| match &r.spends {
-        Spends::Append(_) => None,
-        Spends::Replace(recent) => Some(recent.to_bytes()),
-    };
-    let appended = |r: &Rotation| match &r.spends {
-        Spends::Append(spent) => Some(spent.to_bytes().to_vec()),
-        Spends::Replace(_) => None,
-    };
-    let pairs = all.iter().any(|rotation| rotation.access.is_some());
-    let rotate = Statement::write(if pairs { ROTATE_ALL_PAIRS } else { ROTATE_ALL })
-        .bind(each().map(|r| r.lookup.as_str()).collect::<Vec<_>>())
-        .bind(each().map(|r| i64::from(r.from.generation.0)).collect::<Vec<_>>())
-        .bind(each().map(|r| r.from.hash.as_bytes().as_slice()).collect::<Vec<_>>())
-        .bind(each().map(|r| i64::from(r.to.generation.0)).collect::<Vec<_>>())
-        .bind(each().map(|r| r.to.hash.as_bytes().as_slice()).collect::<Vec<_>>())
-        .bind(each().map(replaced).collect::<Vec<_>>())
-        .bind(each().map(appended).collect::<Vec<_>>())
-        .bind(each().map(|r| rows::instant(r.now)).collect::<Vec<_>>())
-        .bind(each().map(|r| rows::instant(r.idle_expires_at)).collect::<Vec<_>>());
-    let rotate = if pairs {
-        rotate
-            .bind(each().map(|r| r.access.map(|access| access.hash.as_bytes().to_vec())).collect::<Vec<_>>())
-            .bind(each().map(|r| r.access.map(|access| rows::instant(access.expires_at))).collect::<Vec<_>>())
-    } else {
-        rotate
-    };
-    let mut outcomes = vec![RotateOutcome::NotCurrent; all.len()];
-    for row in core.run_raw(rotate).await? {
-        let place: i64 = row.try_get("place")?;
-        let place = usize::try_from(place - 1).ok().and_then(|place| order.get(place));
-        let outcome = place.and_then(|place| outcomes.get_mut(*place));
-        *outcome.ok_or(sqlx::Error::RowNotFound)? = rotated(&row).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    async fn alone(&self, core: &Core) -> Result<RotateOutcome, PortError> {
+        let (sql, recent) = match (&self.spends, self.access) {
+            (Spends::Append(spent), None) => (ROTATE_APPENDING, spent.to_bytes().to_vec()),
+            (Spends::Append(spent), Some(_)) => (ROTATE_PAIR_APPENDING, spent.to_bytes().to_vec()),
+            (Spends::Replace(recent), None) => (ROTATE_REPLACING, recent.to_bytes()),
+            (Spends::Replace(recent), Some(_)) => (ROTATE_PAIR_REPLACING, recent.to_bytes()),
+        };
+        let rotate = Statement::write(sql)
+            .bind(self.lookup.as_str())
+            .bind(i64::from(self.from.generation.0))
+            .bind(self.from.hash.as_bytes().as_slice())
+            .bind(i64::from(self.to.generation.0))
+            .bind(self.to.hash.as_bytes().as_slice())
+            .bind(recent)
+            .bind(rows::instant(self.now))
+            .bind(rows::instant(self.idle_expires_at));
+        let rotate = match self.access {
+            Some(access) => rotate.bind(access.hash.as_bytes().as_slice()).bind(rows::instant(access.expires_at)),
+            None => rotate,
+        };
+        core.run(rotate).await?.first().map_or(Ok(RotateOutcome::NotCurrent), rotated)
     }
-    Ok(outcomes)
+
+    async fn together(core: &Core, all: &[Self]) -> Result<Vec<Answered<Self>>, sqlx::Error> {
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by(|a, b| all[*a].lookup.cmp(&all[*b].lookup));
+        let each = || order.iter().map(|place| &all[*place]);
+        let replaced = |r: &Rotation| match &r.spends {
+            Spends::Append(_) => None,
+            Spends::Replace(recent) => Some(recent.to_bytes()),
+        };
+        let appended = |r: &Rotation| match &r.spends {
+            Spends::Append(spent) => Some(spent.to_bytes().to_vec()),
+            Spends::Replace(_) => None,
+        };
+        let pairs = all.iter().any(|rotation| rotation.access.is_some());
+        let rotate = Statement::write(if pairs { ROTATE_ALL_PAIRS } else { ROTATE_ALL })
+            .bind(each().map(|r| r.lookup.as_str()).collect::<Vec<_>>())
+            .bind(each().map(|r| i64::from(r.from.generation.0)).collect::<Vec<_>>())
+            .bind(each().map(|r| r.from.hash.as_bytes().as_slice()).collect::<Vec<_>>())
+            .bind(each().map(|r| i64::from(r.to.generation.0)).collect::<Vec<_>>())
+            .bind(each().map(|r| r.to.hash.as_bytes().as_slice()).collect::<Vec<_>>())
+            .bind(each().map(replaced).collect::<Vec<_>>())
+            .bind(each().map(appended).collect::<Vec<_>>())
+            .bind(each().map(|r| rows::instant(r.now)).collect::<Vec<_>>())
+            .bind(each().map(|r| rows::instant(r.idle_expires_at)).collect::<Vec<_>>());
+        let rotate = if pairs {
+            rotate
+                .bind(each().map(|r| r.access.map(|access| access.hash.as_bytes().to_vec())).collect::<Vec<_>>())
+                .bind(each().map(|r| r.access.map(|access| rows::instant(access.expires_at))).collect::<Vec<_>>())
+        } else {
+            rotate
+        };
+        let mut outcomes: Vec<_> = all.iter().map(|_| Ok(RotateOutcome::NotCurrent)).collect();
+        for row in core.run_raw(rotate).await? {
+            let place: i64 = row.try_get("place")?;
+            let place = usize::try_from(place - 1).ok().and_then(|place| order.get(place));
+            let outcome = place.and_then(|place| outcomes.get_mut(*place));
+            *outcome.ok_or(sqlx::Error::RowNotFound)? = rotated(&row);
+        }
+        Ok(outcomes)
+    }
 }
 
 fn rotated(row: &PgRow) -> Result<RotateOutcome, PortError> {

@@ -27,6 +27,12 @@ pub const MIGRATIONS: &[Migration] = &[
         up: include_str!("../../../../migrations/postgres/0003_rate_limits.up.sql"),
         down: include_str!("../../../../migrations/postgres/0003_rate_limits.down.sql"),
     },
+    Migration {
+        version: 4,
+        name: "less room",
+        up: include_str!("../../../../migrations/postgres/0004_less_room.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0004_less_room.down.sql"),
+    },
 ];
 
 /// Why the schema is not, or cannot be made, what this version needs.

@@ -1,4 +1,7 @@
-//! The `sessions` and `refresh_tokens` tables.
+//! The `sessions` and `refresh_tokens` tables. (What opens, rotates and ends one session stands in modules of its own:
+//! those go to the server together with their like.)
+//!
+//! A session's row goes with that of its refresh token: the schema has a trigger for it.
 //!
 //! Statements run at READ COMMITTED: one that waits for a row looks at it again as it is *then*. Two rules make that
 //! enough. What is decided about a row is decided on the row as locked, never on what the statement saw when it began;
@@ -11,69 +14,35 @@ use regrant_domain::ports::{
     End, EndAll, EndOutcome, NewSession, OpenOutcome, PortError, RotateOutcome, Rotation, SessionKey,
     SessionRepository, Swept,
 };
+use regrant_domain::refresh_token::LookupKey;
 use regrant_domain::session::Snapshot;
 use regrant_domain::time::Timestamp;
 use sqlx::types::Uuid;
 
-use super::errors::{has_code, port_error};
 use super::work::Statement;
 use super::{PostgresStore, corrupt, rows};
 
-/// The lock on the user keeps a deletion out until the session is there to be deleted, too.
-const OPEN: &str = "\
-WITH owner AS MATERIALIZED (
-    SELECT id FROM users WHERE id = $2 FOR KEY SHARE
-), token AS (
-    INSERT INTO refresh_tokens (token, user_id, session_id, created_at, updated_at, expires_at, session_ends_at,
-                                check_at, generation, secret_hash, recent)
-    SELECT $8, owner.id, $1, $3, $3, $9, $4, LEAST($9, $4), $10, $11, $12 FROM owner RETURNING session_id
-), session AS (
-    INSERT INTO sessions (id, user_id, created_at, updated_at, ends_at, token, user_agent, ip, label,
-                          access_token, access_token_expires_at, refresh_token_expires_at)
-    SELECT $1, owner.id, $3, $3, $4, $8, $5, $6, $7, $13::bytea, $14::timestamptz,
-           CASE WHEN $13::bytea IS NOT NULL THEN $9::timestamptz END FROM owner RETURNING id
-)
-SELECT session.id FROM session JOIN token ON token.session_id = session.id";
-
 macro_rules! snapshots {
-    ($where:literal) => {
+    ($rest:literal) => {
         concat!(
             "SELECT s.id, s.user_id, s.created_at, s.ends_at, s.user_agent, s.ip, s.label, s.ended_at, s.end_reason, \
              s.access_token, s.access_token_expires_at, t.token, t.session_ends_at, t.revoked_at, t.generation, t.secret_hash, t.expires_at, t.recent \
-             FROM sessions s JOIN refresh_tokens t ON t.token = s.token WHERE ",
-            $where
+             FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id ",
+            $rest
         )
     };
 }
 
-const FIND_BY_LOOKUP: &str = snapshots!("s.id = (SELECT session_id FROM refresh_tokens WHERE token = $1)");
-const FIND_BY_ID: &str = snapshots!("s.id = $1");
-const LIST: &str = snapshots!("s.user_id = $1");
-pub(super) const SESSIONS_AFTER: &str = snapshots!("$1::uuid IS NULL OR s.id > $1 ORDER BY s.id LIMIT $2");
-
-macro_rules! end {
-    ($which:literal) => {
-        concat!(
-            "WITH held AS MATERIALIZED (
-                SELECT token, revoked_at IS NOT NULL AS ended,
-                       $4::bigint IS NOT NULL AND (generation, secret_hash) IS DISTINCT FROM ($4, $5::bytea) AS moved
-                FROM refresh_tokens WHERE ",
-            $which,
-            " FOR NO KEY UPDATE
-            ), revoked AS (
-                UPDATE refresh_tokens SET revoked_at = $2, updated_at = $2, check_at = LEAST(check_at, $2)
-                WHERE token = (SELECT token FROM held WHERE NOT ended AND NOT moved) RETURNING session_id
-            ), closed AS (
-                UPDATE sessions SET ended_at = $2, end_reason = $3, updated_at = $2
-                WHERE id = (SELECT session_id FROM revoked) RETURNING id
-            )
-            SELECT ended, moved, (SELECT count(*) FROM closed) AS closed FROM held"
-        )
-    };
-}
-
-const END_BY_LOOKUP: &str = end!("token = $1");
-const END_BY_ID: &str = end!("token = (SELECT token FROM sessions WHERE id = $1)");
+const FIND_BY_LOOKUP: &str = snapshots!("WHERE t.token = $1");
+/// `$2` is the key that the id has where the session names no other.
+const FIND_BY_ID: &str =
+    snapshots!("WHERE t.token = COALESCE((SELECT token FROM sessions WHERE id = $1), $2) AND s.id = $1");
+const LIST: &str = snapshots!("WHERE t.user_id = $1");
+/// The key as of [`LookupKey::of_session`].
+pub(super) const SESSIONS_AFTER: &str = snapshots!(
+    "AND t.token = COALESCE(s.token, translate(rtrim(encode(uuid_send(s.id), 'base64'), '='), '+/', '-_')) \
+     WHERE $1::uuid IS NULL OR s.id > $1 ORDER BY s.id LIMIT $2"
+);
 
 /// The lock on the user (which hinders neither sign-ins nor a new epoch) keeps a deletion of the user out, whose cascade
 /// locks in an order of its own.
@@ -97,10 +66,8 @@ WITH owner AS MATERIALIZED (
     SELECT id FROM users WHERE id = $1 FOR KEY SHARE
 ), held AS MATERIALIZED (
     SELECT token FROM refresh_tokens WHERE user_id = (SELECT id FROM owner) ORDER BY token FOR UPDATE
-), tokens AS (
-    DELETE FROM refresh_tokens WHERE token = ANY (ARRAY(SELECT token FROM held)) RETURNING session_id
 )
-DELETE FROM sessions WHERE user_id = $1 AND (SELECT count(*) FROM tokens) >= 0";
+DELETE FROM refresh_tokens WHERE token = ANY (ARRAY(SELECT token FROM held))";
 
 macro_rules! sweep {
     ($skipping:literal) => {
@@ -111,9 +78,7 @@ macro_rules! sweep {
             $skipping,
             "), gone AS (
                 DELETE FROM refresh_tokens WHERE token = ANY (ARRAY(SELECT token FROM held WHERE over_at <= $1))
-                RETURNING session_id
-            ), closed AS (
-                DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT session_id FROM gone)) RETURNING id
+                RETURNING token
             ), moved AS (
                 UPDATE refresh_tokens SET check_at = LEAST(expires_at, session_ends_at, revoked_at)
                 WHERE token = ANY (ARRAY(SELECT token FROM held WHERE over_at > $1)) RETURNING token
@@ -121,8 +86,7 @@ macro_rules! sweep {
                 SELECT FROM refresh_tokens WHERE check_at <= $1 ORDER BY check_at LIMIT $2 + 1
             )
             SELECT (SELECT count(*) FROM held) AS held, (SELECT count(*) FROM due) AS due,
-                   (SELECT count(*) FROM gone) AS removed, (SELECT count(*) FROM closed) AS closed,
-                   (SELECT count(*) FROM moved) AS moved"
+                   (SELECT count(*) FROM gone) AS removed, (SELECT count(*) FROM moved) AS moved"
         )
     };
 }
@@ -132,40 +96,16 @@ const SWEEP: &str = sweep!("SKIP LOCKED");
 /// Waits. With a limit of one, it holds nothing while it waits.
 const SWEEP_PATIENTLY: &str = sweep!("");
 
-/// Foreign key violation.
-const NO_SUCH_ROW: &str = "23503";
-
 #[async_trait]
 impl SessionRepository for PostgresStore {
     async fn open(&self, new: NewSession) -> Result<OpenOutcome, PortError> {
-        let NewSession { session, lookup, token } = new;
-        let open = Statement::write(OPEN)
-            .bind(session.id.uuid())
-            .bind(session.user.uuid())
-            .bind(rows::instant(session.created_at))
-            .bind(rows::instant(session.ends_at))
-            .bind(session.device.user_agent.map(storable))
-            .bind(session.device.ip.map(storable))
-            .bind(session.device.label.map(storable))
-            .bind(lookup.as_str())
-            .bind(rows::instant(token.expires_at))
-            .bind(i64::from(token.held.generation.0))
-            .bind(token.held.hash.as_bytes().as_slice())
-            .bind(token.recent.to_bytes())
-            .bind(token.access.map(|access| access.hash.as_bytes().to_vec()))
-            .bind(token.access.map(|access| rows::instant(access.expires_at)));
-        match self.core.run_raw(open).await {
-            Ok(rows) if rows.is_empty() => Ok(OpenOutcome::NoSuchUser),
-            Ok(_) => Ok(OpenOutcome::Opened),
-            Err(error) if has_code(&error, NO_SUCH_ROW) => Ok(OpenOutcome::NoSuchUser),
-            Err(error) => Err(port_error(error)),
-        }
+        self.opens.run(new).await
     }
 
     async fn find(&self, key: &SessionKey) -> Result<Option<Snapshot>, PortError> {
         let find = match key {
             SessionKey::Lookup(lookup) => Statement::read(FIND_BY_LOOKUP).bind(lookup.as_str()),
-            SessionKey::Id(id) => Statement::read(FIND_BY_ID).bind(id.uuid()),
+            SessionKey::Id(id) => Statement::read(FIND_BY_ID).bind(id.uuid()).bind(LookupKey::of_session(*id).as_str()),
         };
         self.run(find).await?.first().map(rows::snapshot).transpose()
     }
@@ -175,26 +115,7 @@ impl SessionRepository for PostgresStore {
     }
 
     async fn end(&self, end: End) -> Result<EndOutcome, PortError> {
-        let statement = match &end.session {
-            SessionKey::Lookup(lookup) => Statement::write(END_BY_LOOKUP).bind(lookup.as_str()),
-            SessionKey::Id(id) => Statement::write(END_BY_ID).bind(id.uuid()),
-        };
-        let statement = statement
-            .bind(rows::instant(end.at))
-            .bind(end.reason.code())
-            .bind(end.only_while.map(|held| i64::from(held.generation.0)))
-            .bind(end.only_while.map(|held| held.hash.as_bytes().to_vec()));
-        let rows = self.run(statement).await?;
-        let Some(row) = rows.first() else { return Ok(EndOutcome::NotFound) };
-        if rows::get(row, "ended")? {
-            Ok(EndOutcome::AlreadyEnded)
-        } else if rows::get(row, "moved")? {
-            Ok(EndOutcome::Moved)
-        } else if rows::get::<i64>(row, "closed")? == 1 {
-            Ok(EndOutcome::Ended)
-        } else {
-            Err(corrupt("a refresh token has no session; it was revoked"))
-        }
+        self.ends.run(end).await
     }
 
     async fn end_all(&self, end: EndAll) -> Result<Vec<SessionId>, PortError> {
@@ -247,6 +168,11 @@ impl PostgresStore {
         let removed = u64::try_from(rows::get::<i64>(row, "removed")?).map_err(corrupt)?;
         Ok(Batch { held: rows::get(row, "held")?, due: rows::get(row, "due")?, removed })
     }
+}
+
+/// What `sessions.token` says: the key, where it does not follow from the id.
+pub(super) fn own_key(session: SessionId, lookup: &LookupKey) -> Option<String> {
+    (*lookup != LookupKey::of_session(session)).then(|| lookup.as_str().to_owned())
 }
 
 /// Postgres keeps every character but NUL.

@@ -25,8 +25,8 @@ WHERE id = $1 AND password_hash = $2 RETURNING true";
 const ADVANCE_EPOCH: &str =
     "UPDATE users SET session_epoch = session_epoch + 1, updated_at = $2 WHERE id = $1 RETURNING true";
 
-/// The cascade would remove the sessions too, but in an order of its own; so their rows go first, in the order in which
-/// everybody locks them. What is left to the cascade are sessions that were opened a moment ago, which this statement
+/// The cascade would remove the refresh tokens too, but in an order of its own; so they go first, in the order in which
+/// everybody locks them, and each takes its session along. What is left to the cascade are sessions that were opened a moment ago, which this statement
 /// cannot see.
 const DELETE: &str = "\
 WITH leaving AS MATERIALIZED (
@@ -34,11 +34,9 @@ WITH leaving AS MATERIALIZED (
 ), held AS MATERIALIZED (
     SELECT token FROM refresh_tokens WHERE user_id = (SELECT id FROM leaving) ORDER BY token FOR UPDATE
 ), tokens AS (
-    DELETE FROM refresh_tokens WHERE token = ANY (ARRAY(SELECT token FROM held)) RETURNING session_id
-), closed AS (
-    DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT session_id FROM tokens)) RETURNING id
+    DELETE FROM refresh_tokens WHERE token = ANY (ARRAY(SELECT token FROM held)) RETURNING token
 )
-DELETE FROM users WHERE id = (SELECT id FROM leaving) AND (SELECT count(*) FROM closed) >= 0 RETURNING true";
+DELETE FROM users WHERE id = (SELECT id FROM leaving) AND (SELECT count(*) FROM tokens) >= 0 RETURNING true";
 
 #[async_trait]
 impl UserRepository for PostgresStore {

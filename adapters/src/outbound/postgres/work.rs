@@ -62,7 +62,8 @@ impl Core {
     pub(super) async fn run_raw(&self, statement: Statement) -> Result<Vec<PgRow>, sqlx::Error> {
         let (tell, told) = oneshot::channel();
         let store = self.clone();
-        tokio::spawn(async move { store.work(statement, tell).await });
+        // In a box, because a task is copied several times on its way.
+        tokio::spawn(Box::pin(async move { store.work(statement, tell).await }));
         told.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 

@@ -3,7 +3,7 @@
 use sqlx::{Database, Pool};
 
 /// A pool's connections at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Connections {
     /// At work.
     pub in_use: usize,
@@ -16,5 +16,14 @@ impl Connections {
     pub fn of<D: Database>(pool: &Pool<D>) -> Self {
         let (open, idle) = (usize::try_from(pool.size()).unwrap_or(usize::MAX), pool.num_idle());
         Self { in_use: open.saturating_sub(idle), idle }
+    }
+}
+
+impl std::ops::Add for Connections {
+    type Output = Self;
+
+    /// Of two pools.
+    fn add(self, other: Self) -> Self {
+        Self { in_use: self.in_use + other.in_use, idle: self.idle + other.idle }
     }
 }

@@ -21,5 +21,6 @@ mod migrations;
 mod postgres;
 mod redis;
 mod service;
+mod sqlite;
 mod support;
 mod usecases;

@@ -20,6 +20,7 @@ mod pairs;
 mod racing;
 mod rotating;
 mod sweeping;
+mod together;
 mod users;
 
 use regrant_adapters::outbound::memory::MemoryStore;
@@ -96,6 +97,10 @@ macro_rules! contract {
                     a_sign_in_that_goes_away_leaves_a_whole_session_or_none,
                     readers_that_go_away_do_not_make_later_reads_stale,
                     a_user_who_is_deleted_while_signing_in_leaves_no_session;
+                together:
+                    each_of_many_rotations_gets_its_own_answer_and_its_own_state,
+                    of_two_that_spend_one_token_the_one_that_is_told_so_has_applied,
+                    each_guard_holds_for_each_of_many;
                 carrying:
                     what_is_carried_out_is_what_is_there_in_the_order_of_ids,
                     what_is_carried_in_comes_back_equal_and_again_changes_nothing,

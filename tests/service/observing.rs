@@ -164,10 +164,12 @@ async fn a_request_is_one_line_with_everything_that_is_asked_of_it() {
     let service = Service::start(&home, &Start::default().with("REGRANT__LOG__FORMAT", "json"));
     service.signs_up("ada@example.org").await;
     let login = service.signs_in("ada@example.org").await;
-    let request = service.http.post(format!("{}/api/refresh?odd=secret-in-the-query", service.base));
+    let refreshed = service.http.post(format!("{}/api/refresh", service.base));
+    assert_eq!(answer(refreshed.bearer_auth(member(&login, "refresh_token"))).await.0, 200);
+    let request = service.http.get(format!("{}/api/me?odd=secret-in-the-query", service.base));
     let request =
         request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01")).header("x-request-id", "mine");
-    let (status, _) = answer(request.bearer_auth(member(&login, "refresh_token"))).await;
+    let (status, _) = answer(request.bearer_auth(member(&login, "token"))).await;
     assert_eq!(answer(service.http.get(format!("{}/healthz", service.base))).await.0, 200);
     let log = service.log();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -176,12 +178,16 @@ async fn a_request_is_one_line_with_everything_that_is_asked_of_it() {
     assert_eq!(line["status"], status, "{line}");
     assert_eq!(line["client"], "127.0.0.1", "{line}");
     assert!(line["latency_ms"].is_u64() && line["level"] == "INFO", "{line}");
-    for (name, value) in [("method", "POST"), ("path", "/api/refresh"), ("trace_id", TRACE)] {
+    for (name, value) in [("method", "GET"), ("path", "/api/me"), ("trace_id", TRACE)] {
         assert_eq!(line["span"][name], value, "{line}");
     }
     assert!(!log.contains("secret-in-the-query") && !log.contains(PASSWORD), "{log}");
-    // Of others, there is no trace to tell; and that all is well is not worth a line.
+    // Of others, there is no trace to tell; and what happens all the time, and goes well, is not worth a line.
     let others = lines.iter().filter(|line| line["message"] == "answered" && line["span"]["request_id"] != "mine");
     assert!(others.clone().all(|line| line["span"].get("trace_id").is_none() && line["span"]["path"] != "/healthz"));
     assert_eq!(others.count(), 2, "{log}");
+    // What goes wrong is.
+    assert_eq!(answer(service.http.post(format!("{}/api/refresh", service.base)).bearer_auth("nonsense")).await.0, 401);
+    let log = service.log();
+    assert!(log.lines().any(|line| line.contains("/api/refresh") && line.contains("\"status\":401")), "{log}");
 }

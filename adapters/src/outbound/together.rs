@@ -3,12 +3,14 @@
 //! Deliberately absent: a timer. What has come in leaves as soon as a lane is free, so a lone piece waits for nobody, and
 //! the busier a store is, the more it does at once. Also absent: what is done; that is each store's own.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use regrant_domain::ports::PortError;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// How much is done at once.
 #[derive(Debug, Clone, Copy)]
@@ -22,34 +24,51 @@ pub struct Bounds {
 }
 
 /// Takes pieces of work, one at a time, to where they are done together. Clones take them to the same place.
-#[derive(Debug)]
-pub struct Together<W, A> {
+pub struct Together<W, A>(Arc<Shared<W, A>>);
+
+struct Shared<W, A> {
     what: &'static str,
-    queue: mpsc::Sender<Piece<W, A>>,
+    bounds: Bounds,
+    run: Box<Run<W, A>>,
+    state: Mutex<State<W, A>>,
 }
+
+type Run<W, A> = dyn Fn(Vec<W>) -> Pin<Box<dyn Future<Output = Vec<Result<A, PortError>>> + Send>> + Send + Sync;
+
+struct State<W, A> {
+    waiting: VecDeque<Piece<W, A>>,
+    free_lanes: usize,
+}
+
+struct Piece<W, A> {
+    work: W,
+    answer: Answer<A>,
+}
+
+type Answer<A> = oneshot::Sender<Result<A, PortError>>;
 
 impl<W, A> Clone for Together<W, A> {
     fn clone(&self) -> Self {
-        Self { what: self.what, queue: self.queue.clone() }
+        Self(self.0.clone())
     }
 }
 
-#[derive(Debug)]
-struct Piece<W, A> {
-    work: W,
-    answer: oneshot::Sender<Result<A, PortError>>,
+impl<W, A> fmt::Debug for Together<W, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Together").field("what", &self.0.what).field("bounds", &self.0.bounds).finish_non_exhaustive()
+    }
 }
 
 impl<W: Send + 'static, A: Send + 'static> Together<W, A> {
-    /// Starts the task that gathers the work of `what`. `run` answers every piece of a batch, in its order.
-    pub fn start<F, R>(what: &'static str, bounds: Bounds, run: R) -> Self
+    /// A place where the work of `what` is done. `run` answers every piece of a batch, in its order.
+    pub fn new<F, R>(what: &'static str, bounds: Bounds, run: R) -> Self
     where
         F: Future<Output = Vec<Result<A, PortError>>> + Send + 'static,
         R: Fn(Vec<W>) -> F + Send + Sync + 'static,
     {
-        let (queue, inbox) = mpsc::channel(bounds.waiting);
-        tokio::spawn(gather(inbox, bounds, Arc::new(run)));
-        Self { what, queue }
+        let run = Box::new(move |works| Box::pin(run(works)) as Pin<Box<dyn Future<Output = _> + Send>>);
+        let state = Mutex::new(State { waiting: VecDeque::new(), free_lanes: bounds.lanes });
+        Self(Arc::new(Shared { what, bounds, run, state }))
     }
 
     /// Hands one piece over and waits for its answer. The work is done whether or not the caller still waits.
@@ -58,60 +77,94 @@ impl<W: Send + 'static, A: Send + 'static> Together<W, A> {
     /// [`PortError::Unavailable`] when too much is waiting, and whatever became of the work.
     pub async fn run(&self, work: W) -> Result<A, PortError> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Piece { work, answer }).map_err(|refused| {
-            let why = match refused {
-                TrySendError::Full(_) => "too much is waiting to be written",
-                TrySendError::Closed(_) => "the store is closed",
-            };
-            PortError::unavailable(self.what, why)
-        })?;
-        answered.await.unwrap_or_else(|_| Err(PortError::unavailable(self.what, "the work was given up")))
+        if !self.0.enqueue(Piece { work, answer }) {
+            return Err(PortError::unavailable(self.0.what, "too much is waiting to be written"));
+        }
+        if let Some(lane) = Lane::take(&self.0) {
+            lane.start();
+        }
+        answered.await.unwrap_or_else(|_| Err(PortError::unavailable(self.0.what, "the work was given up")))
     }
 
     /// How many pieces wait to be taken into a batch.
     pub fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        self.0.state().waiting.len()
     }
 }
 
-async fn gather<W, A, F, R>(mut inbox: mpsc::Receiver<Piece<W, A>>, bounds: Bounds, run: Arc<R>)
-where
-    W: Send + 'static,
-    A: Send + 'static,
-    F: Future<Output = Vec<Result<A, PortError>>> + Send + 'static,
-    R: Fn(Vec<W>) -> F + Send + Sync + 'static,
-{
-    let lanes = Arc::new(Semaphore::new(bounds.lanes));
-    while let Some(first) = inbox.recv().await {
-        // Nobody closes it.
-        let Ok(lane) = lanes.clone().acquire_owned().await else { return };
-        let mut works = vec![first.work];
-        let mut answers = vec![first.answer];
-        while works.len() < bounds.batch
-            && let Ok(next) = inbox.try_recv()
-        {
-            works.push(next.work);
-            answers.push(next.answer);
+impl<W, A> Shared<W, A> {
+    /// Held for moments only, never across a wait.
+    fn state(&self) -> MutexGuard<'_, State<W, A>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `false`: too much is waiting.
+    fn enqueue(&self, piece: Piece<W, A>) -> bool {
+        let mut state = self.state();
+        let fits = state.waiting.len() < self.bounds.waiting;
+        if fits {
+            state.waiting.push_back(piece);
         }
-        let run = run.clone();
+        fits
+    }
+}
+
+/// A lane, taken. It does one batch after the other while something waits, and is free again when it is dropped.
+struct Lane<W: Send + 'static, A: Send + 'static>(Arc<Shared<W, A>>);
+
+impl<W: Send + 'static, A: Send + 'static> Lane<W, A> {
+    /// If one is free, and something waits.
+    fn take(shared: &Arc<Shared<W, A>>) -> Option<Self> {
+        let mut state = shared.state();
+        if state.waiting.is_empty() || state.free_lanes == 0 {
+            return None;
+        }
+        state.free_lanes -= 1;
+        Some(Self(shared.clone()))
+    }
+
+    /// In a task of its own, which no caller takes with it.
+    fn start(self) {
         tokio::spawn(async move {
-            let outcomes = run(works).await;
-            drop(lane);
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                // The caller may have gone away.
-                let _ = answer.send(outcome);
+            while let Some((works, answers)) = self.next() {
+                let outcomes = (self.0.run)(works).await;
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // The caller may have gone away.
+                    let _ = answer.send(outcome);
+                }
             }
         });
+    }
+
+    /// The next batch.
+    fn next(&self) -> Option<(Vec<W>, Vec<Answer<A>>)> {
+        let mut state = self.0.state();
+        let many = state.waiting.len().min(self.0.bounds.batch);
+        let batch = state.waiting.drain(..many).map(|Piece { work, answer }| (work, answer)).unzip();
+        (many > 0).then_some(batch)
+    }
+}
+
+impl<W: Send + 'static, A: Send + 'static> Drop for Lane<W, A> {
+    /// Work may have come in since it was last looked for; or the work has panicked, and others wait behind it.
+    fn drop(&mut self) {
+        self.0.state().free_lanes += 1;
+        if tokio::runtime::Handle::try_current().is_ok()
+            && let Some(lane) = Self::take(&self.0)
+        {
+            lane.start();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use tokio::sync::Semaphore;
 
     use super::*;
 
     const BOUNDS: Bounds = Bounds { lanes: 1, batch: 3, waiting: 8 };
+    const PANICS: u32 = 99;
 
     /// Answers each number with its double, odd ones over 100 with an error; remembers the batches. A batch that begins
     /// with 0 waits until it is let go.
@@ -125,13 +178,14 @@ mod tests {
         let batches = Arc::new(Mutex::new(Vec::new()));
         let go = Arc::new(Semaphore::new(0));
         let (noted, gate) = (batches.clone(), go.clone());
-        let together = Together::start("numbers", bounds, move |works: Vec<u32>| {
+        let together = Together::new("numbers", bounds, move |works: Vec<u32>| {
             let (noted, gate) = (noted.clone(), gate.clone());
             async move {
                 noted.lock().expect("not poisoned").push(works.clone());
                 if works[0] == 0 {
                     gate.acquire().await.expect("open").forget();
                 }
+                assert_ne!(works[0], PANICS);
                 let poisoned = |n: u32| n > 100 && n % 2 == 1;
                 let answer = |n| if poisoned(n) { Err(PortError::corrupt("numbers", "odd")) } else { Ok(2 * n) };
                 works.into_iter().map(answer).collect()
@@ -198,15 +252,47 @@ mod tests {
     #[tokio::test]
     async fn beyond_the_bound_the_store_is_overloaded_and_says_so_at_once() {
         let doubling = doubling(BOUNDS);
-        // One is done, one is held by the task that waits for the lane, and eight wait.
-        let handed = hand_over(&doubling, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).await;
+        // One is being done, and eight wait.
+        let handed = hand_over(&doubling, &[0, 1, 2, 3, 4, 5, 6, 7, 8]).await;
         assert_eq!(doubling.together.waiting(), BOUNDS.waiting);
-        let refused = doubling.together.run(10).await;
+        let refused = doubling.together.run(9).await;
         assert!(matches!(refused, Err(PortError::Unavailable { .. })), "{refused:?}");
         doubling.go.add_permits(1);
         for handed in handed {
             assert!(handed.await.expect("no panic").is_ok());
         }
         assert_eq!(doubling.together.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_takes_no_lane_with_it() {
+        let doubling = doubling(BOUNDS);
+        let handed = hand_over(&doubling, &[0, PANICS, 1, 2, 3]).await;
+        doubling.go.add_permits(1);
+        let mut outcomes = Vec::new();
+        for handed in handed {
+            outcomes.push(handed.await.expect("answered").ok());
+        }
+        assert_eq!(outcomes, [Some(0), None, None, None, Some(6)]);
+        assert_eq!(doubling.together.run(4).await.expect("done"), 8);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nothing_is_left_waiting_however_lanes_and_callers_meet() {
+        let together = Together::new("numbers", Bounds { lanes: 3, batch: 4, waiting: 64 }, |works: Vec<u32>| async {
+            tokio::task::yield_now().await;
+            works.into_iter().map(|n| Ok(2 * n)).collect()
+        });
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..16_u32 {
+            let together = together.clone();
+            callers.spawn(async move {
+                for n in 0..500 {
+                    assert_eq!(together.run(caller * 1000 + n).await.expect("done"), 2 * (caller * 1000 + n));
+                }
+            });
+        }
+        callers.join_all().await;
+        assert_eq!((together.waiting(), together.0.state().free_lanes), (0, 3));
     }
 }

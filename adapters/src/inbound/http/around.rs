@@ -4,19 +4,21 @@
 //! Deliberately absent from the log: the query, headers, bodies, and paths that no route has. They may hold secrets.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::problem::Problem;
 use super::trace::TraceParent;
-use super::{App, HttpOptions, Peer};
+use super::{App, HttpOptions, Peer, cors, keys};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -33,16 +35,18 @@ pub struct Answered<'a> {
     pub took: Duration,
 }
 
-/// Names the request, opens its span, and finishes the answer: the bodies of problems, `X-Request-Id`,
-/// and what [`CommonHeaders`] holds.
-pub(super) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+/// All of it, in one layer: each layer of a router is cloned, and boxed, for each request.
+///
+/// Names the request, opens its span, and finishes the answer: the bodies of problems, `X-Request-Id`, and what
+/// [`CommonHeaders`] holds.
+pub(super) async fn surround(State(app): State<App>, request: Request, next: Next) -> Response {
     let options = app.options();
     let id = request_id(request.headers(), options);
     let asked = Asked::of(&request);
     let span = span(&asked, &id, options);
     // Measures; decides nothing. The `Clock` port follows the store's clock and may step.
     let started = Instant::now();
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = bound(&app, request, next).instrument(span.clone()).await;
     let code = response.extensions().get::<Problem>().map(Problem::code);
     let response = finish(response, &id, &app.0.headers);
     let (status, took) = (response.status(), started.elapsed());
@@ -115,14 +119,19 @@ fn span(asked: &Asked, id: &str, options: &HttpOptions) -> Span {
     span
 }
 
-/// One line for each request. Those that only ask whether the service is well, and are told that it is, are for debugging.
+/// Routes that are asked all the time: a line of the log for each would cost more than much of what they do.
+const BUSY: [&str; 7] =
+    ["/api/refresh", "/api/verify", "/healthz", "/oauth/introspect", "/oauth/token", "/readyz", keys::JWKS];
+
+/// One line for each request. What is asked all the time, and goes well, is for debugging.
 fn tell(asked: &Asked, status: StatusCode, code: Option<&str>, took: Duration) {
     let latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (status_code, client) = (status.as_u16(), asked.client.map(tracing::field::display));
-    let probes = asked.route.as_ref().is_some_and(|route| matches!(route.as_str(), "/healthz" | "/readyz"));
+    let goes_well = status.is_success() || status.is_redirection();
+    let is_usual = goes_well && asked.route.as_ref().is_some_and(|route| BUSY.contains(&route.as_str()));
     if status.is_server_error() {
         tracing::warn!(status = status_code, latency_ms, code, client, "answered");
-    } else if probes {
+    } else if is_usual {
         tracing::debug!(status = status_code, latency_ms, code, client, "answered");
     } else {
         tracing::info!(status = status_code, latency_ms, code, client, "answered");
@@ -180,8 +189,9 @@ fn finish(mut response: Response, id: &str, common: &CommonHeaders) -> Response 
 }
 
 /// Answers for a request that takes too long. What it has begun goes on.
-pub(super) async fn bound(State(app): State<App>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(app.options().request_timeout, next.run(request)).await {
+async fn bound(app: &App, request: Request, next: Next) -> Response {
+    let limit = app.options().request_timeout;
+    match tokio::time::timeout(limit, detach(app.clone(), request, next)).await {
         Ok(response) => response,
         Err(_elapsed) => Problem::timeout().into_response(),
     }
@@ -189,9 +199,18 @@ pub(super) async fn bound(State(app): State<App>, request: Request, next: Next) 
 
 /// Runs the rest in a task of its own: the server drops this future when the client hangs up, and what the client has
 /// begun, such as a rotation, is completed all the same. A panic becomes an answer without its text.
-pub(super) async fn detach(request: Request, next: Next) -> Response {
-    let rest = tokio::spawn(next.run(request).instrument(Span::current()));
-    rest.await.unwrap_or_else(|_panicked| {
+///
+/// A request that only asks (RFC 9110 §9.2.1) begins nothing, and stays in the task of its connection.
+async fn detach(app: App, request: Request, next: Next) -> Response {
+    let outcome = if request.method().is_safe() {
+        let rest = async move { cors::share(&app, request, next).await };
+        AssertUnwindSafe(rest).catch_unwind().await.map_err(drop)
+    } else {
+        let rest = async move { cors::share(&app, request, next).await };
+        // In a box, because a task is copied several times on its way.
+        tokio::spawn(Box::pin(rest.instrument(Span::current()))).await.map_err(drop)
+    };
+    outcome.unwrap_or_else(|()| {
         tracing::error!("a request panicked");
         Problem::internal().into_response()
     })

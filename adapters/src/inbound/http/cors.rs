@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -98,7 +98,7 @@ impl Cors {
 }
 
 /// Answers preflights, which carry no credential, before anything else is looked at; and marks all other answers.
-pub(super) async fn share(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn share(app: &App, request: Request, next: Next) -> Response {
     let Some(cors) = &app.options().cors else { return next.run(request).await };
     let allowed = request.headers().get(header::ORIGIN).and_then(|origin| cors.allowed(origin));
     let is_preflight =

@@ -4,7 +4,7 @@
 //! translates; what a domain answer means in HTTP is written in `problem`, and nowhere else.
 //!
 //! Around every request, outermost first (see `around`): its id, the span and the headers that all answers share; the
-//! time limit; a task of its own, so that a client which hangs up never cancels what it has begun.
+//! time limit; unless it only asks, a task of its own, so that a client which hangs up never cancels what it has begun.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, post, put};
 use regrant_domain::limit::Limit;
 use regrant_domain::usecases::UseCases;
@@ -168,10 +168,7 @@ pub fn router(use_cases: UseCases, options: HttpOptions) -> Router {
         .merge(guarded_routes(&app))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), cors::share))
-        .layer(from_fn(around::detach))
-        .layer(from_fn_with_state(app.clone(), around::bound))
-        .layer(from_fn_with_state(app.clone(), around::observe))
+        .layer(from_fn_with_state(app.clone(), around::surround))
         .with_state(app)
 }
 

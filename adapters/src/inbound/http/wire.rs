@@ -3,8 +3,8 @@
 //! Deliberately absent: types that hold a secret and can be serialised. A token is borrowed for the moment in which its
 //! answer is written.
 
-use axum::Json as Answer;
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use regrant_domain::history::Entry;
 use regrant_domain::reason::{EndReason, Refusal};
 use regrant_domain::refresh_token::Lifetime;
@@ -19,6 +19,24 @@ use utoipa::ToSchema;
 
 use super::body::{Fields, FromFields};
 use super::problem::Problem;
+
+/// Room for the usual answer, a pair of tokens, so that writing it does not grow anything.
+const USUAL_ANSWER: usize = 1024;
+
+/// A body in JSON.
+pub(super) struct Answer<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let mut body = Vec::with_capacity(USUAL_ANSWER);
+        if let Err(error) = serde_json::to_writer(&mut body, &self.0) {
+            tracing::error!(%error, "an answer cannot be written");
+            return Problem::internal().into_response();
+        }
+        let json = HeaderValue::from_static("application/json");
+        ([(header::CONTENT_TYPE, json)], body).into_response()
+    }
+}
 
 /// `{email, password}`
 #[derive(ToSchema)]

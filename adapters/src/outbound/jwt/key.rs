@@ -10,11 +10,11 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use jsonwebtoken::DecodingKey;
 use regrant_domain::ports::Randomness;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -110,7 +110,7 @@ pub struct SigningKey {
 }
 
 /// The key as the cryptographic library has parsed it. (The JWT library would parse it anew for each signature, which
-/// takes about as long as to sign.)
+/// takes about as long as to sign; and likewise for each check.)
 enum Private {
     Es256(EcdsaKeyPair),
     EdDsa(Ed25519KeyPair),
@@ -189,14 +189,14 @@ impl SigningKey {
                 let point = key.public_key().as_ref();
                 let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).ok_or(Found::Inconsistent)?;
                 let jwk = json!({ "kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y) });
-                let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_ec_der(point), jwk);
+                let public = VerifyingKey::asymmetric(algorithm, (&ECDSA_P256_SHA256_FIXED, point), jwk)?;
                 (Private::Es256(key), public)
             }
             (Algorithm::EdDsa, Found::Ed25519) => {
                 let key = Ed25519KeyPair::from_pkcs8(&file.der).map_err(|_| Found::Inconsistent)?;
                 let point = key.public_key().as_ref();
                 let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(point) });
-                let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_ed_der(point), jwk);
+                let public = VerifyingKey::asymmetric(algorithm, (&ED25519, point), jwk)?;
                 (Private::EdDsa(key), public)
             }
             (Algorithm::Rs256, Found::Rsa(bits)) if RSA_BITS.contains(&bits) => {
@@ -207,7 +207,8 @@ impl SigningKey {
                 .map_err(|_| Found::Inconsistent)?;
                 let PublicKeyComponents::<Vec<u8>> { n, e } = key.public_key().into();
                 let jwk = json!({ "kty": "RSA", "n": b64(&n), "e": b64(&e) });
-                let public = VerifyingKey::asymmetric(algorithm, DecodingKey::from_rsa_raw_components(&n, &e), jwk);
+                let der = key.public_key().as_ref();
+                let public = VerifyingKey::asymmetric(algorithm, (&RSA_PKCS1_2048_8192_SHA256, der), jwk)?;
                 (Private::Rs256(key), public)
             }
             (_, other) => return Err(other),
@@ -235,9 +236,9 @@ impl SigningKey {
         hash.update(b"regrant/kid/1");
         hash.update(&secret);
         let kid = URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..16]);
-        let key = DecodingKey::from_secret(&secret);
-        let public = VerifyingKey { algorithm: Algorithm::Hs256, kid, key, jwk: None };
-        Ok(Self { private: Private::Hs256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret))), public })
+        let key = Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret));
+        let public = VerifyingKey { algorithm: Algorithm::Hs256, kid, check: CheckKey::Hs256(key.clone()), jwk: None };
+        Ok(Self { private: Private::Hs256(key), public })
     }
 }
 
@@ -263,8 +264,15 @@ impl From<Unspecified> for KeyGenerationFailed {
 pub struct VerifyingKey {
     algorithm: Algorithm,
     kid: String,
-    key: DecodingKey,
+    check: CheckKey,
     jwk: Option<Value>,
+}
+
+/// Parsed, like [`Private`].
+#[derive(Clone)]
+enum CheckKey {
+    Asymmetric(ParsedPublicKey),
+    Hs256(Box<hmac::Key>),
 }
 
 impl VerifyingKey {
@@ -283,18 +291,27 @@ impl VerifyingKey {
         self.jwk.clone()
     }
 
-    /// The key as the JWT library wants it.
-    pub(super) const fn decoding(&self) -> &DecodingKey {
-        &self.key
+    /// Whether this is the signature over `message` (RFC 7515 §5.2, step 8), in the algorithm of this key and no other.
+    pub(super) fn is_signature(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.check {
+            CheckKey::Asymmetric(key) => key.verify_sig(message, signature).is_ok(),
+            // In constant time.
+            CheckKey::Hs256(key) => hmac::verify(key, message, signature).is_ok(),
+        }
     }
 
     /// `jwk` has exactly the members that RFC 7638 §3.2 hashes.
-    fn asymmetric(algorithm: Algorithm, key: DecodingKey, mut jwk: Value) -> Self {
+    fn asymmetric(
+        algorithm: Algorithm,
+        (verification, key): (&'static dyn VerificationAlgorithm, &[u8]),
+        mut jwk: Value,
+    ) -> Result<Self, Found> {
+        let check = ParsedPublicKey::new(verification, key).map_err(|_| Found::Inconsistent)?;
         let kid = thumbprint(&jwk);
         jwk["use"] = "sig".into();
         jwk["alg"] = algorithm.name().into();
         jwk["kid"] = kid.clone().into();
-        Self { algorithm, kid, key, jwk: Some(jwk) }
+        Ok(Self { algorithm, kid, check: CheckKey::Asymmetric(check), jwk: Some(jwk) })
     }
 }
 

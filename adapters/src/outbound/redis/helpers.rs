@@ -114,9 +114,14 @@ impl Inner {
         if self.read::<i64>(redis::cmd("EXISTS").arg(&key), To::Key(&key)).await? != 0 {
             return Ok(Some((derived, None)));
         }
+        Ok(self.indexed(id).await?.map(|lookup| (lookup, Some(id))))
+    }
+
+    /// The key of a session whose id does not say it.
+    pub(super) async fn indexed(&self, id: SessionId) -> Result<Option<LookupKey>, PortError> {
         let key = self.keys.id(id);
         let indexed: Option<String> = self.read(redis::cmd("GET").arg(&key), To::Key(&key)).await?;
-        Ok(indexed.map(|text| (LookupKey::stored(text), Some(id))))
+        Ok(indexed.map(LookupKey::stored))
     }
 
     /// The id of a session that was found under this key with this `i`.

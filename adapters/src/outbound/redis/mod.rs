@@ -122,7 +122,8 @@ impl RedisStore {
         T: Send + 'static,
         F: Future<Output = Result<T, PortError>> + Send + 'static,
     {
-        let done = tokio::spawn(work(self.inner.clone())).await;
+        // In a box, because a task is copied several times on its way.
+        let done = tokio::spawn(Box::pin(work(self.inner.clone()))).await;
         done.unwrap_or_else(|error| Err(PortError::unavailable(WHAT, error)))
     }
 }

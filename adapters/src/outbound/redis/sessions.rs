@@ -105,9 +105,16 @@ impl Inner {
     }
 
     pub(super) async fn find(&self, key: &SessionKey) -> Result<Option<Snapshot>, PortError> {
-        let Some((lookup, must_be)) = self.locate(key).await? else { return Ok(None) };
-        let found = self.read_session(&lookup).await?;
-        Ok(found.filter(|found| must_be.is_none_or(|id| found.session.id == id)))
+        let id = match key {
+            SessionKey::Lookup(lookup) => return self.read_session(lookup).await,
+            SessionKey::Id(id) => *id,
+        };
+        // Where the key follows from the id, that is one round trip.
+        if let Some(found) = self.read_session(&LookupKey::of_session(id)).await? {
+            return Ok(Some(found));
+        }
+        let Some(lookup) = self.indexed(id).await? else { return Ok(None) };
+        Ok(self.read_session(&lookup).await?.filter(|found| found.session.id == id))
     }
 
     pub(super) async fn read_session(&self, lookup: &LookupKey) -> Result<Option<Snapshot>, PortError> {
@@ -144,7 +151,7 @@ impl Inner {
         let at = |value: &Value| parse_instant(&parse::<Vec<u8>>(value.clone())?).map_err(corrupt);
         let rotated = Rotated { user, expires_at: at(expires_at)?, ends_at: at(ends_at)? };
         if parse::<i64>(late.clone())? != 0 {
-            self.note_late(lookup, rotated.expires_at).await;
+            Box::pin(self.note_late(lookup, rotated.expires_at)).await;
         }
         if to.generation.0 % NOTED_EVERY == 0 {
             let lookup = lookup.clone();

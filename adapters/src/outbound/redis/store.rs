@@ -123,7 +123,7 @@ impl Inner {
                 let waited = tokio::time::timeout(self.limit, together.run(run.clone())).await;
                 waited.unwrap_or_else(|elapsed| Err(PortError::unavailable(WHAT, elapsed)))?
             }
-            None => self.within(run.send_acked(links.for_write(), &self.wait)).await?,
+            None => Box::pin(self.within(run.send_acked(links.for_write(), &self.wait))).await?,
         };
         let answer = parse(value)?;
         if !acked && wrote(&answer) {
@@ -149,7 +149,7 @@ fn together(links: &Arc<Links>, wait: &Arc<Wait>, limit: Duration) -> Together<R
     // is gathered.
     let bounds = Bounds { lanes: wait.lanes().max(2), batch: 64, waiting: 4096 };
     let (links, wait) = (Arc::downgrade(links), wait.clone());
-    Together::start(WHAT, bounds, move |runs: Vec<Run>| {
+    Together::new(WHAT, bounds, move |runs: Vec<Run>| {
         let (links, wait) = (links.upgrade(), wait.clone());
         async move {
             let Some(links) = links else {

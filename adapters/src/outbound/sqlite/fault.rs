@@ -8,7 +8,7 @@ use sqlx::migrate::MigrateError;
 
 use crate::outbound::sql::ImpossibleRow;
 
-const WHAT: &str = "the database";
+pub(super) const WHAT: &str = "the database";
 
 /// Why a database cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]

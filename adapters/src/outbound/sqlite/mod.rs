@@ -7,6 +7,7 @@ mod fault;
 mod file;
 mod history;
 mod portable;
+mod rotations;
 pub mod schema;
 mod sessions;
 mod users;
@@ -15,16 +16,17 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
-use regrant_domain::ports::PortError;
+use regrant_domain::ports::{PortError, RotateOutcome, Rotation};
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 
 use fault::Fault;
 pub use fault::StartError;
 pub use file::options;
-pub use sessions::ROTATE;
+pub use rotations::ROTATE;
 use writer::Writer;
 
 use crate::outbound::sql::Connections;
+use crate::outbound::together::Together;
 
 /// Connections that read at once; further readers wait for one.
 const READERS: u32 = 4;
@@ -35,6 +37,8 @@ const READER_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     writer: Writer,
+    /// Rotations that wait at the same time.
+    rotations: Together<Rotation, RotateOutcome>,
     readers: SqlitePool,
 }
 
@@ -57,7 +61,10 @@ impl SqliteStore {
         let readers = file::patiently(|| readers.clone().connect_with(file::reading(path)))
             .await
             .map_err(|cause| StartError::of(path, cause))?;
-        Ok(Self { writer: Writer::start(path.to_owned(), connection), readers })
+        let writer = Writer::start(path.to_owned(), connection);
+        let shared = writer.clone();
+        let rotations = Together::new(fault::WHAT, rotations::BOUNDS, move |all| rotations::run(shared.clone(), all));
+        Ok(Self { writer, rotations, readers })
     }
 
     /// Whether it holds neither a user nor a session.
@@ -76,7 +83,7 @@ impl SqliteStore {
 
     /// How many writes wait to be taken into a commit.
     pub fn waiting(&self) -> usize {
-        self.writer.waiting()
+        self.writer.waiting() + self.rotations.waiting()
     }
 
     /// Does what was handed over before, brings the log into the database file, and closes it, for all handles. What is

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use regrant_domain::ids::{SessionId, UserId};
 use regrant_domain::ports::{
-    End, EndAll, EndOutcome, NewSession, OpenOutcome, PortError, RotateOutcome, Rotated, Rotation, SessionKey,
-    SessionRepository, Spends, Swept,
+    End, EndAll, EndOutcome, NewSession, OpenOutcome, PortError, RotateOutcome, Rotation, SessionKey,
+    SessionRepository, Swept,
 };
 use regrant_domain::session::Snapshot;
 use regrant_domain::time::Timestamp;
@@ -44,21 +44,6 @@ pub(super) const SESSIONS_AFTER: &str = find!(
     "FROM sessions s JOIN refresh_tokens t ON t.token = s.token
      WHERE ?1 IS NULL OR s.id > ?1 ORDER BY s.id LIMIT ?2"
 );
-
-/// The statement of every refresh that wins. (Public for `tests/load`, which measures it by itself.) One narrow row, no
-/// index. `||` makes text of two blobs, and `substr` would count its characters: hence the cast.
-pub const ROTATE: &str = "
-    UPDATE refresh_tokens
-    SET generation = ?4, secret_hash = ?5, updated_at = ?6, expires_at = MIN(?7, session_ends_at),
-        recent = COALESCE(?8, substr(CAST(recent || ?9 AS BLOB), -112))
-    WHERE token = ?1 AND generation = ?2 AND secret_hash = ?3
-      AND revoked_at IS NULL AND expires_at > ?6 AND session_ends_at > ?6
-    RETURNING user_id, expires_at, session_ends_at, session_id";
-/// Where access tokens are kept, the pair's other half, in the same transaction.
-const ROTATE_ACCESS: &str = "
-    UPDATE sessions
-    SET access_token = ?2, access_token_expires_at = MIN(?3, ends_at), refresh_token_expires_at = ?4, updated_at = ?5
-    WHERE id = ?1";
 
 /// By the key (1) or else the id (2); where a token is given (4, 5), only while it is current.
 const END_TOKEN: &str = "
@@ -116,7 +101,7 @@ impl SessionRepository for SqliteStore {
     }
 
     async fn rotate(&self, rotation: Rotation) -> Result<RotateOutcome, PortError> {
-        self.writer.run(move |connection| Box::pin(rotate(connection, rotation))).await
+        self.rotations.run(rotation).await
     }
 
     async fn end(&self, end: End) -> Result<EndOutcome, PortError> {
@@ -182,43 +167,6 @@ pub(super) async fn open(connection: &mut SqliteConnection, new: NewSession) -> 
 
 fn taken(cause: sqlx::Error) -> Fault {
     if fault::is_taken(&cause) { Fault::Taken("a session") } else { cause.into() }
-}
-
-async fn rotate(connection: &mut SqliteConnection, rotation: Rotation) -> Result<RotateOutcome, Fault> {
-    let Rotation { lookup, from, to, spends, now, idle_expires_at, access } = rotation;
-    let (replaced, appended) = match spends {
-        Spends::Append(spent) => (None, Some(spent.to_bytes().to_vec())),
-        Spends::Replace(recent) => (Some(recent.to_bytes()), None),
-    };
-    let row = sqlx::query(ROTATE)
-        .bind(lookup.as_str())
-        .bind(from.generation.0)
-        .bind(&from.hash.as_bytes()[..])
-        .bind(to.generation.0)
-        .bind(&to.hash.as_bytes()[..])
-        .bind(now.millis())
-        .bind(idle_expires_at.millis())
-        .bind(replaced)
-        .bind(appended)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(row) = row else { return Ok(RotateOutcome::NotCurrent) };
-    let rotated = Rotated {
-        user: id(&row, "user_id")?.into(),
-        expires_at: Timestamp::from_millis(row.try_get("expires_at")?),
-        ends_at: Timestamp::from_millis(row.try_get("session_ends_at")?),
-    };
-    if let Some(access) = access {
-        sqlx::query(ROTATE_ACCESS)
-            .bind(text(id(&row, "session_id")?))
-            .bind(&access.hash.as_bytes()[..])
-            .bind(access.expires_at.millis())
-            .bind(rotated.expires_at.millis())
-            .bind(now.millis())
-            .execute(connection)
-            .await?;
-    }
-    Ok(RotateOutcome::Rotated(rotated))
 }
 
 pub(super) async fn end_one(connection: &mut SqliteConnection, end: End) -> Result<EndOutcome, Fault> {

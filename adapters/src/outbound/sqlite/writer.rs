@@ -53,13 +53,22 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Working<'c, T> + Send + 'static,
     {
+        Ok(self.hand_over(work).await?)
+    }
+
+    /// The same, with the cause of a failure.
+    pub(super) async fn hand_over<T, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Working<'c, T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let work = Handed { work: Some(work), outcome: None, reply };
         self.messages.try_send(Message::Work(Box::new(work))).map_err(|refused| match refused {
             TrySendError::Full(_) => Fault::Overloaded,
             TrySendError::Closed(_) => Fault::Closed,
         })?;
-        answer.await.map_err(|_| Fault::Closed)?.map_err(PortError::from)
+        answer.await.map_err(|_| Fault::Closed)?
     }
 
     /// How much work waits to be taken into a commit.

@@ -1,6 +1,5 @@
 //! `GET /.well-known/oauth-authorization-server`: where everything is (RFC 8414).
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
@@ -10,6 +9,7 @@ use super::{INTROSPECT, REVOKE, TOKEN};
 use crate::inbound::http::App;
 use crate::inbound::http::keys::JWKS;
 use crate::inbound::http::problem::Problem;
+use crate::inbound::http::wire::Answer;
 
 /// It changes with the configuration only.
 const CACHED: (HeaderName, &str) = (header::CACHE_CONTROL, "public, max-age=300");

@@ -1,6 +1,5 @@
 //! What travels: domain values to the JSON of the standards.
 
-use axum::Json as Answer;
 use axum::response::IntoResponse;
 use regrant_domain::access_token::CLIENT_ID;
 use regrant_domain::secret::TokenText;
@@ -11,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::OAuthOptions;
+use crate::inbound::http::wire::Answer;
 
 /// RFC 6749 §5.1
 #[derive(Serialize, ToSchema)]

@@ -202,11 +202,11 @@ async fn bound(app: &App, request: Request, next: Next) -> Response {
 ///
 /// A request that only asks (RFC 9110 §9.2.1) begins nothing, and stays in the task of its connection.
 async fn detach(app: App, request: Request, next: Next) -> Response {
-    let outcome = if request.method().is_safe() {
-        let rest = async move { cors::share(&app, request, next).await };
+    let only_asks = request.method().is_safe();
+    let rest = async move { cors::share(&app, request, next).await };
+    let outcome = if only_asks {
         AssertUnwindSafe(rest).catch_unwind().await.map_err(drop)
     } else {
-        let rest = async move { cors::share(&app, request, next).await };
         // In a box, because a task is copied several times on its way.
         tokio::spawn(Box::pin(rest.instrument(Span::current()))).await.map_err(drop)
     };

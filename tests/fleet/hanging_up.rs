@@ -1,5 +1,5 @@
-//! Clients that hang up: one request in five is given up at some moment within 20 ms, and its connection closed, while
-//! few connections to the store serve everybody.
+//! Clients that hang up: one request in five is given up at some moment of the time that one like it took before, and its
+//! connection closed, while few connections to the store serve everybody.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +18,8 @@ use crate::support::transport::{Answer, Call};
 const POOL: u32 = 4;
 /// How many requests each client sends.
 const REQUESTS: usize = 40;
+/// What a client does, each as often as the others.
+const THINGS: usize = 4;
 /// Clients at once.
 const AT_ONCE: usize = 16;
 
@@ -27,6 +29,8 @@ struct Client {
     person: Person,
     device: Device,
     key: String,
+    /// How long the last answer took, for each thing that a client does: on a fast machine it hangs up the sooner.
+    took: [Duration; THINGS],
     hung_up: Arc<AtomicUsize>,
 }
 
@@ -42,7 +46,8 @@ pub(super) async fn clients_that_hang_up_disturb_nobody(store: Store) {
         async move {
             let person = fleet.somebody().await;
             let device = person.signs_in().await;
-            let mut client = Client { fleet, person, device, key: a_user_id().to_string(), hung_up };
+            let took = [Duration::from_millis(20); THINGS];
+            let mut client = Client { fleet, person, device, key: a_user_id().to_string(), took, hung_up };
             for _ in 0..REQUESTS {
                 client.acts().await;
             }
@@ -67,16 +72,17 @@ pub(super) async fn clients_that_hang_up_disturb_nobody(store: Store) {
 
 impl Client {
     async fn acts(&mut self) {
-        match below(4) {
+        let what = usize::try_from(below(THINGS as u64)).unwrap();
+        match what {
             0 => {
                 let call = Call::get("/api/me").bearer(&self.device.access);
-                if let Some(answer) = self.sends(call).await {
+                if let Some(answer) = self.sends(what, call).await {
                     self.is_mine(&answer.is(200).json());
                 }
             }
             1 => {
                 let call = Call::get("/api/sessions").bearer(&self.device.access);
-                if let Some(answer) = self.sends(call).await {
+                if let Some(answer) = self.sends(what, call).await {
                     let all = answer.is(200).json();
                     let current = all.as_array().unwrap().iter().find(|session| session["current"] == true);
                     assert_eq!(current.expect("the current session")["id"], self.device.session);
@@ -84,7 +90,7 @@ impl Client {
             }
             2 => {
                 let body = serde_json::json!({ "email": self.person.email, "password": self.person.password });
-                if let Some(answer) = self.sends(Call::post("/api/login").json(body)).await {
+                if let Some(answer) = self.sends(what, Call::post("/api/login").json(body)).await {
                     self.is_mine(&answer.is(200).json());
                     let other = self.person.device(&answer);
                     assert_ne!(other.session, self.device.session);
@@ -93,7 +99,7 @@ impl Client {
             }
             _ => {
                 let call = Call::post("/api/refresh").bearer(&self.device.refresh).header("idempotency-key", &self.key);
-                if let Some(answer) = self.sends(call).await {
+                if let Some(answer) = self.sends(what, call).await {
                     let before = self.device.refresh.clone();
                     self.device.takes(&answer);
                     assert_ne!(self.device.refresh, before);
@@ -105,12 +111,15 @@ impl Client {
     }
 
     /// Sends a request to some instance; `None`: hung up before the answer was there.
-    async fn sends(&self, call: Call) -> Option<Answer> {
+    async fn sends(&mut self, what: usize, call: Call) -> Option<Answer> {
         let transport = self.fleet.turn(usize::from(below(2) == 1));
+        let begun = Instant::now();
         if below(5) > 0 {
-            return Some(transport.send(call).await);
+            let answer = transport.send(call).await;
+            self.took[what] = begun.elapsed();
+            return Some(answer);
         }
-        let patience = Duration::from_micros(below(20_000));
+        let patience = Duration::from_nanos(below(u64::try_from(self.took[what].as_nanos()).unwrap()));
         let answer = tokio::time::timeout(patience, transport.send(call)).await.ok();
         self.hung_up.fetch_add(usize::from(answer.is_none()), Ordering::Relaxed);
         answer

@@ -16,7 +16,7 @@ use regrant_adapters::outbound::events::{EachOf, LogEvents};
 use regrant_adapters::outbound::jwt::{JwtAccessTokens, JwtCodec, JwtOptions};
 use regrant_adapters::outbound::memory_limits::MemoryLimits;
 use regrant_adapters::outbound::opaque::{OpaqueAccessTokens, OpaqueCodec};
-use regrant_adapters::outbound::passwords::{Argon2Passwords, KnownHashes};
+use regrant_adapters::outbound::passwords::{self, Argon2Passwords, KnownHashes};
 use regrant_adapters::outbound::system::{OsIds, OsRandomness, SystemClock};
 use regrant_adapters::outbound::tasks::Tasks;
 use regrant_adapters::outbound::token_codec::{BareCodec, LabelledCodec};
@@ -79,6 +79,7 @@ pub struct App {
     formats: Arc<FormatsInUse>,
     published_max_age: Duration,
     watch: Watch,
+    hashing: Arc<passwords::Load>,
     store: store::Open,
     follower: Option<ClockFollower>,
     key_follower: Option<Box<KeyFollower>>,
@@ -107,12 +108,12 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
     let composed = keys.and_then(|(folder, keys)| {
         let first = (folder, keys.standing.clone());
         let formats = Arc::new(FormatsInUse::new(settings, keys));
-        let ports = ports(settings, &store, &formats, clock.clone(), &watch)?;
+        let (ports, hashing) = ports(settings, &store, &formats, clock.clone(), &watch)?;
         let follower = Box::new(KeyFollower::new(settings, clock, formats.clone(), first));
-        Ok((ports, formats, follower))
+        Ok((ports, hashing, formats, follower))
     });
     match composed {
-        Ok((ports, formats, key_follower)) => Ok(App {
+        Ok((ports, hashing, formats, key_follower)) => Ok(App {
             use_cases: UseCases::new(&ports, &policies),
             sweep: Sweep::new(ports.clone(), retention(settings)),
             operate: Operate::new(ports.clone(), users.clone(), sessions, policies.password),
@@ -122,6 +123,7 @@ pub async fn open(settings: &Settings, purpose: Purpose) -> Result<App, Failure>
             formats,
             published_max_age: settings.keys.published_max_age(),
             watch,
+            hashing,
             store,
             follower,
             key_follower: Some(key_follower),
@@ -161,7 +163,7 @@ impl App {
         let formats = self.formats.clone();
         options.published_keys = Arc::new(move || formats.published());
         options.published_max_age = self.published_max_age;
-        options.answered = self.watch.answers();
+        options.answered = self.watch.answers(self.hashing.clone());
         options.traces = traces;
         options.oauth = oauth_options(settings, here);
         router(self.use_cases.clone(), options)
@@ -250,7 +252,7 @@ fn ports(
     formats: &FormatsInUse,
     clock: Arc<SystemClock>,
     watch: &Watch,
-) -> Result<Ports, Failure> {
+) -> Result<(Ports, Arc<passwords::Load>), Failure> {
     let randomness = Arc::new(OsRandomness);
     let threads = settings.hashing.threads.and_then(NonZeroUsize::new);
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
@@ -259,11 +261,12 @@ fn ports(
             .because(&error)
             .advise("set password.hash_threads to a smaller number")
     })?;
-    watch.passwords(&passwords.load());
+    let hashing = passwords.load();
+    watch.passwords(&hashing);
     let metrics = watch.metrics();
     let (users, sessions) = store.ports();
     let history = store.history(!settings.history_retention().is_zero());
-    Ok(Ports {
+    let ports = Ports {
         users: metrics.watched_users(users),
         sessions: metrics.watched_sessions(sessions),
         access_tokens: formats.access_tokens.clone(),
@@ -276,7 +279,8 @@ fn ports(
         history: metrics.watched_history(history),
         background: Arc::new(Tasks::default()),
         limits: limits(settings, store),
-    })
+    };
+    Ok((ports, hashing))
 }
 
 /// How tokens are written.

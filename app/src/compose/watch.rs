@@ -50,12 +50,15 @@ impl Watch {
         }
     }
 
-    /// For the service, to be told of every answer.
-    pub(super) fn answers(&self) -> Arc<dyn Fn(&Answered<'_>) + Send + Sync> {
+    /// For the service, to be told of every answer; of what takes no hash, `hashing` is told, too.
+    pub(super) fn answers(&self, hashing: Arc<passwords::Load>) -> Arc<dyn Fn(&Answered<'_>) + Send + Sync> {
         let metrics = self.0.clone();
         Arc::new(move |answered| {
-            let Answered { route, method, status, took } = *answered;
+            let Answered { route, method, status, took, is_usual } = *answered;
             metrics.answered(route, method, status, took);
+            if is_usual {
+                hashing.answered_elsewhere();
+            }
         })
     }
 

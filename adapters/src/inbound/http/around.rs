@@ -33,6 +33,8 @@ pub struct Answered<'a> {
     pub status: u16,
     /// From the head of the request to the answer.
     pub took: Duration,
+    /// Whether its route is asked all the time, like that of refreshes, and hashes no password.
+    pub is_usual: bool,
 }
 
 /// All of it, in one layer: each layer of a router is cloned, and boxed, for each request.
@@ -58,8 +60,8 @@ pub(super) async fn surround(State(app): State<App>, request: Request, next: Nex
         }
     }
     let Asked { method, route, .. } = &asked;
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    (options.answered)(&Answered { route, method, status: status.as_u16(), took });
+    let (route, is_usual) = (route.as_ref().map_or("unmatched", MatchedPath::as_str), asked.is_usual());
+    (options.answered)(&Answered { route, method, status: status.as_u16(), took, is_usual });
     response
 }
 
@@ -79,6 +81,10 @@ impl Asked {
             client: request.extensions().get::<Peer>().map(|Peer(ip)| ip.to_canonical()),
             parent: TraceParent::of(request.headers()),
         }
+    }
+
+    fn is_usual(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| BUSY.contains(&route.as_str()))
     }
 }
 
@@ -119,7 +125,8 @@ fn span(asked: &Asked, id: &str, options: &HttpOptions) -> Span {
     span
 }
 
-/// Routes that are asked all the time: a line of the log for each would cost more than much of what they do.
+/// Routes that are asked all the time, and hash no password: a line of the log for each would cost more than much of what
+/// they do.
 const BUSY: [&str; 7] =
     ["/api/refresh", "/api/verify", "/healthz", "/oauth/introspect", "/oauth/token", "/readyz", keys::JWKS];
 
@@ -128,10 +135,9 @@ fn tell(asked: &Asked, status: StatusCode, code: Option<&str>, took: Duration) {
     let latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (status_code, client) = (status.as_u16(), asked.client.map(tracing::field::display));
     let goes_well = status.is_success() || status.is_redirection();
-    let is_usual = goes_well && asked.route.as_ref().is_some_and(|route| BUSY.contains(&route.as_str()));
     if status.is_server_error() {
         tracing::warn!(status = status_code, latency_ms, code, client, "answered");
-    } else if is_usual {
+    } else if goes_well && asked.is_usual() {
         tracing::debug!(status = status_code, latency_ms, code, client, "answered");
     } else {
         tracing::info!(status = status_code, latency_ms, code, client, "answered");

@@ -2,12 +2,13 @@
 //!
 //! Deliberately absent: tokio's blocking pool. It grows to hundreds of threads, and each hash needs 19 MiB: a burst of
 //! sign-ins would take all memory. Here a few threads of our own, each with memory that it uses again, take work from a
-//! short queue; whoever finds it full is told so at once. They give way to everything else that the process does, so that
-//! nobody else waits while many sign in.
+//! short queue; whoever finds it full is told so at once. They give way to everything else that the process does, and some
+//! of them rest while it does much else, so that nobody else waits while many sign in.
 
 mod hasher;
 mod priority;
 mod stored;
+mod turns;
 
 #[cfg(test)]
 mod foreign_test;
@@ -15,6 +16,8 @@ mod foreign_test;
 mod hasher_test;
 #[cfg(test)]
 mod priority_test;
+#[cfg(test)]
+mod turns_test;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -32,6 +35,7 @@ use tracing::warn;
 
 use hasher::{Check, Hasher};
 use stored::Stored;
+use turns::Turns;
 
 /// Bytes of a salt (RFC 9106 §3.1).
 const SALT_LEN: usize = 16;
@@ -47,15 +51,30 @@ pub struct Argon2Passwords {
     randomness: Arc<dyn Randomness>,
 }
 
-/// What the threads have to do, for those who watch.
-#[derive(Debug, Default)]
+/// What the threads have to do, for those who watch; and what else there is to do, for the threads.
+#[derive(Debug)]
 pub struct Load {
     waiting: AtomicUsize,
     running: AtomicUsize,
     refused: AtomicU64,
+    turns: Turns,
 }
 
 impl Load {
+    const fn of(threads: NonZeroUsize) -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            turns: Turns::new(threads),
+        }
+    }
+
+    /// The service has answered a request that took no hash. Where there are many of them, some threads rest.
+    pub fn answered_elsewhere(&self) {
+        self.turns.answered_elsewhere();
+    }
+
     /// How many wait for a thread.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -106,22 +125,23 @@ impl Argon2Passwords {
     ) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(waiting);
         let jobs = Arc::new(Mutex::new(jobs));
+        let load = Arc::new(Load::of(parallelism));
         let (outcomes, reports) = channel();
         for number in 0..parallelism.get() {
-            let (jobs, outcomes) = (Arc::clone(&jobs), outcomes.clone());
+            let (jobs, load, outcomes) = (Arc::clone(&jobs), Arc::clone(&load), outcomes.clone());
             let thread = std::thread::Builder::new().name(format!("password-{number}"));
             thread.spawn(move || {
                 // Nobody to tell: the next thread could not be started.
                 let _ = outcomes.send(give_way());
                 drop(outcomes);
-                work(&jobs);
+                work(&jobs, &load.turns);
             })?;
         }
         drop(outcomes);
         if let Some(error) = reports.iter().filter_map(Result::err).last() {
             warn!(%error, "passwords are hashed at the priority of everything else; it is slow while many sign in");
         }
-        Ok(Self { queue, load: Arc::default(), randomness })
+        Ok(Self { queue, load, randomness })
     }
 
     /// What its threads have to do, now and later.
@@ -159,13 +179,16 @@ impl std::fmt::Debug for Argon2Passwords {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+fn work(jobs: &Mutex<Receiver<Job>>, turns: &Turns) {
     let mut hasher = Hasher::default();
     loop {
-        // One thread waits for work, the others for the lock.
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { return };
+        // One thread waits for work and its turn, the others for the lock: who came first is next.
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(job) = next.recv() else { return };
+        let turn = turns.take();
+        drop(next);
         job(&mut hasher);
+        drop(turn);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What surrounds every request: its id and span, the headers that all answers share, the time limit, and a task of its
-//! own.
+//! What surrounds every request: its id and span, the headers that all answers share, the time limit, and that what it has
+//! begun comes to its end.
 //!
 //! Deliberately absent from the log: the query, headers, bodies, and paths that no route has. They may hold secrets.
 
@@ -19,6 +19,7 @@ use tracing::{Instrument, Span};
 use super::problem::Problem;
 use super::trace::TraceParent;
 use super::{App, HttpOptions, Peer, cors, keys};
+use crate::completed::{Panicked, completed};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -203,20 +204,19 @@ async fn bound(app: &App, request: Request, next: Next) -> Response {
     }
 }
 
-/// Runs the rest in a task of its own: the server drops this future when the client hangs up, and what the client has
-/// begun, such as a rotation, is completed all the same. A panic becomes an answer without its text.
+/// Runs the rest to its end: the server drops this future when the client hangs up, and what the client has begun, such as
+/// a rotation, is completed all the same. A panic becomes an answer without its text.
 ///
-/// A request that only asks (RFC 9110 §9.2.1) begins nothing, and stays in the task of its connection.
+/// A request that only asks (RFC 9110 §9.2.1) begins nothing, and ends with its client.
 async fn detach(app: App, request: Request, next: Next) -> Response {
     let only_asks = request.method().is_safe();
     let rest = async move { cors::share(&app, request, next).await };
     let outcome = if only_asks {
-        AssertUnwindSafe(rest).catch_unwind().await.map_err(drop)
+        AssertUnwindSafe(rest).catch_unwind().await.map_err(|_text| Panicked)
     } else {
-        // In a box, because a task is copied several times on its way.
-        tokio::spawn(Box::pin(rest.instrument(Span::current()))).await.map_err(drop)
+        completed(rest).await
     };
-    outcome.unwrap_or_else(|()| {
+    outcome.unwrap_or_else(|Panicked| {
         tracing::error!("a request panicked");
         Problem::internal().into_response()
     })

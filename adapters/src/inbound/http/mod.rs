@@ -4,7 +4,8 @@
 //! translates; what a domain answer means in HTTP is written in `problem`, and nowhere else.
 //!
 //! Around every request, outermost first (see `around`): its id, the span and the headers that all answers share; the
-//! time limit; unless it only asks, a task of its own, so that a client which hangs up never cancels what it has begun.
+//! time limit; unless it only asks, that it comes to its end, so that a client which hangs up never cancels what it has
+//! begun.
 
 use std::fmt;
 use std::net::IpAddr;

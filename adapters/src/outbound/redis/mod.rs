@@ -33,6 +33,7 @@ use self::address::Address;
 use self::connection::Link;
 use self::scripts::{WHAT, Wait};
 use self::store::{Inner, Links};
+use crate::completed::{Panicked, completed};
 
 /// Why the store is not used.
 #[derive(Debug, thiserror::Error)]
@@ -116,14 +117,13 @@ impl RedisStore {
         self.inner.close();
     }
 
-    /// Runs work in a task of its own, so that it goes on when the caller goes away.
+    /// Runs work that goes on when the caller goes away.
     async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, PortError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, PortError>> + Send + 'static,
     {
-        // In a box, because a task is copied several times on its way.
-        let done = tokio::spawn(Box::pin(work(self.inner.clone()))).await;
-        done.unwrap_or_else(|error| Err(PortError::unavailable(WHAT, error)))
+        let done = completed(work(self.inner.clone())).await;
+        done.unwrap_or_else(|Panicked| Err(PortError::unavailable(WHAT, "it panicked")))
     }
 }

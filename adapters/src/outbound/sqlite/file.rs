@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::StartError;
+use super::{StartError, checkpoints};
 
 /// Before this version a checkpoint at a bad moment could damage a database in WAL mode
 /// (the "WAL-reset bug": <https://www.sqlite.org/wal.html>).
@@ -34,6 +34,11 @@ pub fn options(path: &Path) -> SqliteConnectOptions {
         // Do not keep a log on disk for ever at the size that one burst made it.
         .pragma("journal_size_limit", "67108864")
         .pragma("trusted_schema", "OFF")
+}
+
+/// Settings of the connection that writes.
+pub(super) fn writing(path: &Path) -> SqliteConnectOptions {
+    options(path).pragma("wal_autocheckpoint", checkpoints::AT_MOST)
 }
 
 /// Settings of connections that only read.
@@ -75,7 +80,7 @@ pub(super) fn create(path: &Path) -> Result<(), StartError> {
 /// Opens a connection that may write, on a library that is new enough.
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StartError> {
     let cause = |cause| StartError::of(path, cause);
-    let mut connection = patiently(|| async { options(path).connect().await }).await.map_err(cause)?;
+    let mut connection = patiently(|| async { writing(path).connect().await }).await.map_err(cause)?;
     let version: String =
         sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await.map_err(cause)?;
     if !is_new_enough(&version) {

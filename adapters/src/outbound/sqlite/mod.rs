@@ -1,8 +1,10 @@
 //! Sessions and users in one SQLite file: the embedded default.
 //!
-//! Deliberately absent: the time, and any decision. One connection writes (see `writer`), a few read. An acknowledged
-//! write is on disk (`synchronous = FULL`), and every read that begins after it sees it.
+//! Deliberately absent: the time, and any decision. One connection writes (see `writer`), one brings the log into the file
+//! (see `checkpoints`), a few read. An acknowledged write is on disk (`synchronous = FULL`), and every read that begins
+//! after it sees it.
 
+mod checkpoints;
 mod fault;
 mod file;
 mod history;

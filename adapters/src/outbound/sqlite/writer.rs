@@ -18,6 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoints::Checkpoints;
 use super::fault::Fault;
 use super::file;
 
@@ -43,7 +44,8 @@ impl Writer {
     /// Starts the task.
     pub(super) fn start(path: PathBuf, connection: SqliteConnection) -> Self {
         let (messages, inbox) = mpsc::channel(WAITING);
-        tokio::spawn(Task { path, connection: Some(connection), inbox }.run());
+        let checkpoints = Some(Checkpoints::start(path.clone()));
+        tokio::spawn(Task { path, connection: Some(connection), checkpoints, inbox }.run());
         Self { messages }
     }
 
@@ -142,6 +144,8 @@ struct Task {
     path: PathBuf,
     /// `None` after a failure: a connection that failed is not trusted again.
     connection: Option<SqliteConnection>,
+    /// `None` once it is closed.
+    checkpoints: Option<Checkpoints>,
     inbox: mpsc::Receiver<Message>,
 }
 
@@ -182,7 +186,7 @@ impl Task {
     async fn commit(&mut self, together: &mut [Box<dyn Work>]) -> Result<(), Fault> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => file::options(&self.path).connect().await?,
+            None => file::writing(&self.path).connect().await?,
         };
         let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
         let committed = if let [work] = together {
@@ -195,6 +199,7 @@ impl Task {
         };
         if committed {
             tx.commit().await?;
+            self.checkpoints.iter().for_each(Checkpoints::committed);
         } else {
             tx.rollback().await?;
         }
@@ -204,6 +209,9 @@ impl Task {
 
     /// As the last connection it also brings the log into the database file.
     async fn close(&mut self) {
+        if let Some(checkpoints) = self.checkpoints.take() {
+            checkpoints.close().await;
+        }
         if let Some(connection) = self.connection.take() {
             file::close(connection).await;
         }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::turns::{MUCH, Turns};
 
-/// Long enough for a thread that may go on to do so.
+/// Long enough for a thread that may go on to do so, mostly.
 const A_WHILE: Duration = Duration::from_millis(100);
+/// Long enough on any machine.
+const EVER: Duration = Duration::from_mins(1);
 
 fn turns(threads: usize) -> Arc<Turns> {
     Arc::new(Turns::new(NonZeroUsize::new(threads).expect("not zero")))
@@ -34,7 +36,11 @@ fn ask(turns: &Arc<Turns>) -> Asking {
 
 impl Asking {
     fn has_its_turn(&self) -> bool {
-        self.has_it.recv_timeout(A_WHILE).is_ok()
+        self.has_it.recv_timeout(EVER).is_ok()
+    }
+
+    fn waits(&self) -> bool {
+        self.has_it.recv_timeout(A_WHILE).is_err()
     }
 
     fn ends(self) {
@@ -53,7 +59,7 @@ fn with_nothing_else_to_do_all_are_at_work() {
     let asking: Vec<_> = (0..4).map(|_| ask(&turns)).collect();
     assert!(asking.iter().all(Asking::has_its_turn));
     let beyond = ask(&turns);
-    assert!(!beyond.has_its_turn(), "no more than there are");
+    assert!(beyond.waits(), "no more than there are");
     asking.into_iter().for_each(Asking::ends);
     assert!(beyond.has_its_turn());
     beyond.ends();
@@ -67,12 +73,12 @@ fn beside_much_else_one_rests_until_there_is_less() {
     much_is_answered(&turns);
     one.ends();
     let third = ask(&turns);
-    assert!(!third.has_its_turn(), "one is at work, and the service is busy");
+    assert!(third.waits(), "one is at work, and the service is busy");
     much_is_answered(&turns);
     other.ends();
     assert!(third.has_its_turn(), "one is always at work");
     let fourth = ask(&turns);
-    assert!(!fourth.has_its_turn());
+    assert!(fourth.waits());
     // While the third was at work, little else was answered.
     (1..MUCH).for_each(|_| turns.answered_elsewhere());
     third.ends();
@@ -100,11 +106,11 @@ fn of_eight_two_rest() {
     assert!(first.has_its_turn());
     much_is_answered(&turns);
     first.ends();
-    let asking: Vec<_> = (0..7).map(|_| ask(&turns)).collect();
-    std::thread::sleep(A_WHILE);
-    let at_work = asking.iter().filter(|asking| asking.has_it.try_recv().is_ok()).count();
-    assert_eq!(at_work, 6);
-    // In any order: whoever waits has its turn once another has ended.
-    let threads: Vec<_> = asking.into_iter().map(|Asking { thread, .. }| thread).collect();
-    assert!(threads.into_iter().all(|thread| thread.join().is_ok()));
+    let asking: Vec<_> = (0..6).map(|_| ask(&turns)).collect();
+    assert!(asking.iter().all(Asking::has_its_turn));
+    let seventh = ask(&turns);
+    assert!(seventh.waits());
+    asking.into_iter().for_each(Asking::ends);
+    assert!(seventh.has_its_turn());
+    seventh.ends();
 }

@@ -142,7 +142,7 @@ impl Share {
 
 /// The finalizer of `splitmix64` (Steele, Lea, Flood 2014): numbers that follow each other become states that have nothing in
 /// common, and never 0, at which xorshift would stay.
-fn scattered(number: u64) -> u64 {
+pub(crate) fn scattered(number: u64) -> u64 {
     let mut x = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::Failure;
 use crate::answer::Checks;
-use crate::chains::Chains;
+use crate::chains::{Chains, Order, scattered};
 use crate::connection::{Connection, Request};
 use crate::drive;
 use crate::output;
@@ -45,22 +45,34 @@ pub(crate) async fn sign_in(
     .await
 }
 
-/// Refreshes each session so often.
+/// Refreshes each session so often: in rounds, one session after the other or at random.
 pub(crate) async fn refresh_each(
     server: SocketAddr,
     sessions: u64,
-    times: u32,
+    times: u64,
+    order: Order,
     chains: &Rc<RefCell<Chains>>,
     checks: &Rc<RefCell<Checks>>,
 ) -> Result<(), Failure> {
-    for _ in 0..times {
-        let refreshed = each(server, "refreshed", sessions, async |connection: &mut Connection, number| {
+    for round in 0..times {
+        let numbers = numbers(sessions, round, order);
+        let refreshed = each(server, "refreshed", sessions, async |connection: &mut Connection, at| {
+            let number = numbers[at as usize];
             let answer = drive::refresh(connection, number, chains, checks).await;
             answer.map(drop).map_err(|wrong| format!("a refresh was not answered rightly: {wrong}"))
         });
         refreshed.await?;
     }
     Ok(())
+}
+
+/// The numbers of all sessions, as a round takes them.
+fn numbers(sessions: u64, round: u64, order: Order) -> Vec<u64> {
+    let mut numbers: Vec<_> = (0..sessions).collect();
+    if order == Order::Random {
+        numbers.sort_by_key(|number| scattered(round * sessions + number));
+    }
+    numbers
 }
 
 async fn each<T>(
@@ -85,4 +97,21 @@ async fn each<T>(
     tokio::try_join!(worker(), worker(), worker(), worker(), worker(), worker(), worker(), worker())?;
     bar.finish_and_clear();
     Ok(done.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_has_each_session_once_and_at_random_in_another_order() {
+        let in_order: Vec<u64> = (0..5_000).collect();
+        assert_eq!(numbers(5_000, 3, Order::Each), in_order);
+        let (mut one, other) = (numbers(5_000, 3, Order::Random), numbers(5_000, 4, Order::Random));
+        assert_ne!(one, other);
+        let near = one.windows(2).filter(|two| two[0].abs_diff(two[1]) < 10).count();
+        assert!(near < 100, "of 5,000 pairs {near} are neighbours");
+        one.sort_unstable();
+        assert_eq!(one, in_order);
+    }
 }

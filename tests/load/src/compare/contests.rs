@@ -11,7 +11,7 @@ use super::redis_benchmark::RedisBenchmark;
 use super::table::{Entry, Goal, Run};
 use super::{floors, scale, sizes, sweep};
 use crate::answer::Checks;
-use crate::chains::Chains;
+use crate::chains::{Chains, Order};
 use crate::drive::{Outcome, Work};
 use crate::pace::Pace;
 use crate::people;
@@ -301,11 +301,13 @@ async fn lone(ground: &Ground) -> Result<Vec<Entry>, Failure> {
 
 async fn size(ground: &Ground) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
-    for (store, name, what) in [
-        (Store::Postgres, "size-postgres", "bytes per session after 10 refreshes, Postgres, indexes included"),
-        (Store::Redis, "size-redis", "bytes per session after 10 refreshes, Redis, the users' sets included"),
+    for (store, name, order, what) in [
+        (Store::Postgres, "size-postgres", Order::Each, "in rounds, eight neighbours at a time, Postgres with indexes"),
+        (Store::Postgres, "size-random-postgres", Order::Random, "at random, eight at a time, Postgres with indexes"),
+        (Store::Redis, "size-redis", Order::Random, "at random, Redis with the users' sets"),
     ] {
-        let runs = vec![sizes::measure(ground, store).await?];
+        let runs = vec![sizes::measure(ground, name, store, order).await?];
+        let what = format!("bytes per session after 10 refreshes of each, {what}");
         entries.push(Entry::new(name, what, Goal::AtMost(600.0), "bytes", runs));
     }
     Ok(entries)

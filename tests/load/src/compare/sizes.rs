@@ -7,24 +7,25 @@ use sqlx::{Connection as _, PgConnection};
 use super::ground::{Deployment, Ground, SEED, Store};
 use super::table::Run;
 use crate::Failure;
+use crate::chains::Order;
 use crate::people;
 use crate::seed::Seed;
 
 /// Enough that what the first page of a table takes does not matter.
 const SESSIONS: u64 = 5_000;
-const REFRESHES: u32 = 10;
+const REFRESHES: u64 = 10;
 /// Servers that write behind need a moment before they tell what is used.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Bytes per session.
-pub(super) async fn measure(ground: &Ground, store: Store) -> Result<Run, Failure> {
-    let deployment = ground.deploy("size", store, None).await?;
+pub(super) async fn measure(ground: &Ground, name: &str, store: Store, order: Order) -> Result<Run, Failure> {
+    let deployment = ground.deploy(name, store, None).await?;
     let before = used(ground, &deployment, store).await?;
     let fresh = Seed { generation: 0, ..Seed::new(SEED, SESSIONS) };
     deployment.fill(&fresh).await?;
     let process = deployment.serve(ground, &[])?;
     let (chains, checks) = (deployment.chains(fresh)?, deployment.checks()?);
-    people::refresh_each(process.server, SESSIONS, REFRESHES, &chains, &checks).await?;
+    people::refresh_each(process.server, SESSIONS, REFRESHES, order, &chains, &checks).await?;
     let bytes = settled(ground, &deployment, store).await?.saturating_sub(before);
     Ok(Run { floor: None, ours: bytes as f64 / SESSIONS as f64, outcome: None })
 }

@@ -8,7 +8,7 @@ use regrant_domain::refresh_token::{Held, LookupKey};
 use regrant_domain::session::{Snapshot, Status};
 use sqlx::Executor as _;
 
-use super::{PostgresStore, all_at_once, connect, deadlocks_of, look};
+use super::{PostgresStore, all_at_once, connect, deadlocks_of, each_at_once, look};
 use crate::contract::bench::{
     a_bare_session, a_hash, a_session, a_session_id, a_user, as_opened, by_id, by_lookup, minutes, rotated, rotation,
 };
@@ -28,20 +28,12 @@ async fn sessions(store: &PostgresStore) -> Vec<NewSession> {
     store.add(user.clone()).await.unwrap();
     let make = |place: usize| if place.is_multiple_of(2) { a_session(user.id) } else { a_bare_session(user.id) };
     let all: Vec<_> = (0..MANY).map(make).collect();
-    let open = |new: &NewSession| {
-        let (store, new) = (store.clone(), new.clone());
-        async move { store.open(new).await.unwrap() }
-    };
-    all_at_once(all.iter().map(open)).await;
+    each_at_once(store, &all, |store, new| async move { store.open(new).await.unwrap() }).await;
     all
 }
 
 async fn ended_at_once(store: &PostgresStore, ends: &[End]) -> Vec<Result<EndOutcome, PortError>> {
-    let end = |end: &End| {
-        let (store, end) = (store.clone(), end.clone());
-        async move { store.end(end).await }
-    };
-    all_at_once(ends.iter().map(end)).await
+    each_at_once(store, ends, |store, end| async move { store.end(end).await }).await
 }
 
 async fn found(store: &PostgresStore, new: &NewSession) -> Snapshot {

@@ -79,6 +79,15 @@ where
     answers
 }
 
+/// Does this with each of them, and asks for all before any is answered.
+async fn each_at_once<W, F>(store: &PostgresStore, all: &[W], act: impl Fn(PostgresStore, W) -> F) -> Vec<F::Output>
+where
+    W: Clone,
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    all_at_once(all.iter().map(|one| act(store.clone(), one.clone()))).await
+}
+
 /// How often the server had to end somebody's waiting in a circle.
 async fn deadlocks_of(url: &str) -> i64 {
     let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";

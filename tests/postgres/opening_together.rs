@@ -6,7 +6,7 @@ use regrant_domain::ports::{NewSession, OpenOutcome, PortError, SessionKey, Sess
 use regrant_domain::refresh_token::LookupKey;
 use regrant_domain::session::Device;
 
-use super::{PostgresStore, all_at_once, connect, deadlocks_of, find, look};
+use super::{PostgresStore, all_at_once, connect, deadlocks_of, each_at_once, find, look};
 use crate::contract::bench::{a_bare_session, a_hash, a_session, a_user, a_user_id, as_opened, minutes};
 
 const MANY: usize = 200;
@@ -29,11 +29,7 @@ async fn users(store: &PostgresStore, many: usize) -> Vec<UserId> {
 }
 
 async fn opened_at_once(store: &PostgresStore, all: &[NewSession]) -> Vec<Result<OpenOutcome, PortError>> {
-    let open = |new: &NewSession| {
-        let (store, new) = (store.clone(), new.clone());
-        async move { store.open(new).await }
-    };
-    all_at_once(all.iter().map(open)).await
+    each_at_once(store, all, |store, new| async move { store.open(new).await }).await
 }
 
 /// All sorts: of either kind of key, with and without an access token that is kept, with more and less of a device.

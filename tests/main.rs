@@ -24,3 +24,7 @@ mod service;
 mod sqlite;
 mod support;
 mod usecases;
+
+/// As the program: much of the time of the fleets goes into it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

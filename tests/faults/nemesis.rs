@@ -85,16 +85,22 @@ fn one_of_each(setup: Setup, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
-/// Does all of the plan; answers how often each kind was done.
+/// Does all of the plan, spread over all that is asked in a run: each fault begins when `share` of it was, from 0 to 1.
+/// Answers how often each kind was done.
 pub(super) async fn carry_out(
     site: &Arc<Site>,
     plan: Vec<Fault>,
     mut chance: Chance,
+    share: impl Fn() -> f64,
     tell: impl Fn(String),
 ) -> BTreeMap<&'static str, usize> {
     let mut done = BTreeMap::new();
-    for fault in plan {
+    let count = plan.len() as f64;
+    for (at, fault) in plan.into_iter().enumerate() {
         tokio::time::sleep(Duration::from_millis(chance.between(200, 700))).await;
+        while share() < at as f64 / count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         tell(format!("begins: {fault:?}"));
         let there = site.clone();
         tokio::task::spawn_blocking(move || there.suffers(fault)).await.expect("the fault could be done");

@@ -84,9 +84,14 @@ impl Run {
     }
 
     fn is_enough(&self) -> bool {
-        self.peace.load(Ordering::Relaxed)
-            && self.recorder.sessions() >= self.amount.sessions
-            && self.operations.load(Ordering::Relaxed) >= self.amount.operations
+        self.peace.load(Ordering::Relaxed) && self.share() >= 1.0
+    }
+
+    /// How much of what is to be done was done: 1 and more, when it is enough.
+    fn share(&self) -> f64 {
+        let sessions = self.recorder.sessions() as f64 / self.amount.sessions as f64;
+        let operations = self.operations.load(Ordering::Relaxed) as f64 / self.amount.operations as f64;
+        sessions.min(operations)
     }
 }
 
@@ -248,7 +253,7 @@ async fn harm(run: &Arc<Run>, site: &Arc<Site>, chance: &Chance) -> BTreeMap<&'s
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let plan = plan(site.setup, run.amount.faults, &mut chance.of(1_000));
-    let faults = carry_out(site, plan, chance.of(1_001), |what| run.recorder.note(what)).await;
+    let faults = carry_out(site, plan, chance.of(1_001), || run.share(), |what| run.recorder.note(what)).await;
     run.peace.store(true, Ordering::Relaxed);
     clients.join_all().await;
     std::mem::take(&mut *run.duplicates.lock().await).join_all().await;
@@ -259,8 +264,10 @@ async fn harm(run: &Arc<Run>, site: &Arc<Site>, chance: &Chance) -> BTreeMap<&'s
 async fn in_the_end(run: &Arc<Run>) -> usize {
     let kept = std::mem::take(&mut *run.kept.lock().unwrap());
     let turns = Arc::new(Semaphore::new(CLIENTS));
+    // The latest first: they have turns one after another, and the others hear that their time is up whenever it is theirs.
     let mut ending: JoinSet<bool> = kept
         .into_iter()
+        .rev()
         .map(|(mut device, chance)| {
             let (turns, mut actor) = (turns.clone(), Actor { run: run.clone(), chance, one_at_a_time: false });
             async move {

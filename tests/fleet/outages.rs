@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use regrant_adapters::outbound::postgres::PostgresOptions;
+use regrant_adapters::outbound::redis::RedisOptions;
 use tokio::task::block_in_place;
 
 use super::setups::{Deployment, in_memory, postgres};
@@ -50,7 +51,7 @@ impl Own {
                 let options = PostgresOptions::new(server.url("postgres"));
                 postgres(PostgresOptions { max_connections: 8, statement_timeout: STATEMENT, ..options }).await
             }
-            Self::Redis(servers) => in_memory(servers.url().to_owned()).await,
+            Self::Redis(servers) => in_memory(RedisOptions::new(servers.url().to_owned())).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use regrant_adapters::outbound::memory::MemoryStore;
@@ -112,10 +113,10 @@ impl Store {
                 let folder = tempfile::tempdir().unwrap();
                 let users = folder.path().join("users.db");
                 let users = [SqliteStore::open(&users).await.unwrap(), SqliteStore::open(&users).await.unwrap()];
-                redis(servers::redis::single(), users.map(Arc::new), folder).await
+                redis(patient(servers::redis::single()), users.map(Arc::new), folder).await
             }
-            Self::RedisCluster => in_memory(servers::redis::cluster()).await,
-            Self::RedisSentinel => in_memory(servers::redis::sentinel()).await,
+            Self::RedisCluster => in_memory(patient(servers::redis::cluster())).await,
+            Self::RedisSentinel => in_memory(patient(servers::redis::sentinel())).await,
         }
     }
 }
@@ -141,19 +142,24 @@ pub(super) async fn postgres(options: PostgresOptions) -> Deployment {
 }
 
 /// Users in memory that both instances share.
-pub(super) async fn in_memory(url: String) -> Deployment {
+pub(super) async fn in_memory(options: RedisOptions) -> Deployment {
     let users = Arc::new(MemoryStore::default());
-    redis(url, [users.clone(), users], ()).await
+    redis(options, [users.clone(), users], ()).await
+}
+
+/// On a busy machine a server may take seconds. What happens when one takes too long is a matter of `outages`.
+fn patient(url: String) -> RedisOptions {
+    RedisOptions { response_timeout: Duration::from_secs(20), ..RedisOptions::new(url) }
 }
 
 /// Two connections, and keys that no other test has.
 async fn redis<U: UserRepository + 'static>(
-    url: String,
+    options: RedisOptions,
     users: [Arc<U>; 2],
     keep: impl Any + Send + Sync,
 ) -> Deployment {
     let prefix = format!("{}:", hex::encode(random::<4>()));
-    let options = RedisOptions { prefix, ..RedisOptions::new(url) };
+    let options = RedisOptions { prefix, ..options };
     let mut handles = Vec::new();
     for users in users {
         let store = Arc::new(RedisStore::connect(&options).await.unwrap());

@@ -4,9 +4,8 @@
 use regrant_domain::ports::{PortError, RotateOutcome, Rotation, SessionRepository as _, UserRepository as _};
 use regrant_domain::refresh_token::LookupKey;
 use regrant_domain::session::Snapshot;
-use tokio::task::JoinSet;
 
-use super::{PostgresStore, connect};
+use super::{PostgresStore, connect, each_at_once};
 use crate::contract::bench::{a_session, a_user, as_opened, minutes, rotation};
 
 const MANY: usize = 200;
@@ -34,15 +33,8 @@ async fn sessions(store: &PostgresStore) -> Vec<Snapshot> {
 }
 
 /// All of these at once.
-async fn at_once(store: &PostgresStore, rotations: Vec<Rotation>) -> Vec<(usize, Outcome)> {
-    let mut asked = JoinSet::new();
-    for (place, rotation) in rotations.into_iter().enumerate() {
-        let store = store.clone();
-        asked.spawn(async move { (place, store.rotate(rotation).await) });
-    }
-    let mut answers = asked.join_all().await;
-    answers.sort_by_key(|(place, _)| *place);
-    answers
+async fn at_once(store: &PostgresStore, rotations: &[Rotation]) -> Vec<Outcome> {
+    each_at_once(store, rotations, |store, rotation| async move { store.rotate(rotation).await }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +45,7 @@ async fn a_poisoned_rotation_fails_alone() {
         // No text of Postgres has this character, so the server refuses the whole statement.
         rotations[poisoned].lookup = LookupKey::stored("a\0b".into());
     }
-    for (place, outcome) in at_once(&store, rotations).await {
+    for (place, outcome) in at_once(&store, &rotations).await.into_iter().enumerate() {
         assert_eq!(outcome.is_ok_and(|o| matches!(o, RotateOutcome::Rotated(_))), place % 10 != 0, "{place}");
     }
 }
@@ -65,9 +57,9 @@ async fn two_processes_that_rotate_the_same_sessions_do_not_wait_in_a_circle() {
     let sessions = sessions(&one).await;
     let forwards: Vec<_> = sessions.iter().map(|session| rotation(session, minutes(1))).collect();
     let backwards: Vec<_> = sessions.iter().rev().map(|session| rotation(session, minutes(1))).collect();
-    let (one, other) = tokio::join!(at_once(&one, forwards), at_once(&other, backwards));
+    let (one, other) = tokio::join!(at_once(&one, &forwards), at_once(&other, &backwards));
     let all = || one.iter().chain(&other);
-    assert!(all().all(|(_, outcome)| outcome.is_ok()), "no deadlock is told");
-    assert_eq!(all().filter(|(_, o)| matches!(o, Ok(RotateOutcome::Rotated(_)))).count(), MANY, "one of each two");
+    assert!(all().all(Result::is_ok), "no deadlock is told");
+    assert_eq!(all().filter(|o| matches!(o, Ok(RotateOutcome::Rotated(_)))).count(), MANY, "one of each two");
     assert_eq!(super::deadlocks_of(&url).await, 0);
 }

@@ -1,14 +1,12 @@
 //! Looks for secrets where none may be: in the files of the store, and in what was logged. (A core file of a killed
 //! process would hold its memory, tokens included; that is not looked at.)
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-
-const START: usize = 8;
 
 /// Secrets, in each way in which one could be written.
 #[derive(Default)]
@@ -39,31 +37,14 @@ impl Secrets {
 
     /// Every file below these that holds one.
     pub(super) fn found_in(&self, below: &[PathBuf]) -> Vec<PathBuf> {
-        let starts: HashSet<&[u8]> = self.needles.iter().map(|needle| &needle[..START]).collect();
-        let mut likely = vec![false; 1 << 16];
-        for start in &starts {
-            likely[hash(start)] = true;
-        }
-        let holds = |path: &PathBuf| {
-            let bytes = fs::read(path).unwrap_or_default();
-            bytes.windows(START).enumerate().any(|(at, window)| {
-                likely[hash(window)]
-                    && starts.contains(window)
-                    && self.needles.iter().any(|needle| bytes[at..].starts_with(needle))
-            })
-        };
+        let secrets = AhoCorasick::new(&self.needles).expect("they are not too many");
+        let holds = |path: &PathBuf| secrets.is_match(&fs::read(path).unwrap_or_default());
         let mut all = Vec::new();
         for path in below {
             files(path, &mut all);
         }
         all.into_iter().filter(holds).collect()
     }
-}
-
-/// A cheap look before the thorough one.
-fn hash(window: &[u8]) -> usize {
-    let word = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
-    (word.wrapping_mul(0x9E37_79B1) >> 16) as usize
 }
 
 fn files(path: &Path, into: &mut Vec<PathBuf>) {

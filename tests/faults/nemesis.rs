@@ -85,20 +85,20 @@ fn one_of_each(setup: Setup, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
-/// Does all of the plan, spread over all that is asked in a run: each fault begins when `share` of it was, from 0 to 1.
+/// Does all of the plan, spread over all that is asked in a run: `done_of` tells how many of so many parts of it were.
 /// Answers how often each kind was done.
 pub(super) async fn carry_out(
     site: &Arc<Site>,
     plan: Vec<Fault>,
     mut chance: Chance,
-    share: impl Fn() -> f64,
+    done_of: impl Fn(usize) -> usize,
     tell: impl Fn(String),
 ) -> BTreeMap<&'static str, usize> {
     let mut done = BTreeMap::new();
-    let count = plan.len() as f64;
+    let count = plan.len();
     for (at, fault) in plan.into_iter().enumerate() {
         tokio::time::sleep(Duration::from_millis(chance.between(200, 700))).await;
-        while share() < at as f64 / count {
+        while done_of(count) < at {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         tell(format!("begins: {fault:?}"));

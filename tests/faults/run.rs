@@ -84,14 +84,14 @@ impl Run {
     }
 
     fn is_enough(&self) -> bool {
-        self.peace.load(Ordering::Relaxed) && self.share() >= 1.0
+        self.peace.load(Ordering::Relaxed) && self.done_of(1) >= 1
     }
 
-    /// How much of what is to be done was done: 1 and more, when it is enough.
-    fn share(&self) -> f64 {
-        let sessions = self.recorder.sessions() as f64 / self.amount.sessions as f64;
-        let operations = self.operations.load(Ordering::Relaxed) as f64 / self.amount.operations as f64;
-        sessions.min(operations)
+    /// How much was done, where so many parts are all that is to be done.
+    fn done_of(&self, parts: usize) -> usize {
+        let sessions = self.recorder.sessions() * parts / self.amount.sessions;
+        let operations = self.operations.load(Ordering::Relaxed) * parts as u64 / self.amount.operations;
+        sessions.min(usize::try_from(operations).unwrap())
     }
 }
 
@@ -253,7 +253,8 @@ async fn harm(run: &Arc<Run>, site: &Arc<Site>, chance: &Chance) -> BTreeMap<&'s
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let plan = plan(site.setup, run.amount.faults, &mut chance.of(1_000));
-    let faults = carry_out(site, plan, chance.of(1_001), || run.share(), |what| run.recorder.note(what)).await;
+    let faults =
+        carry_out(site, plan, chance.of(1_001), |parts| run.done_of(parts), |what| run.recorder.note(what)).await;
     run.peace.store(true, Ordering::Relaxed);
     clients.join_all().await;
     std::mem::take(&mut *run.duplicates.lock().await).join_all().await;

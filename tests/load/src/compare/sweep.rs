@@ -31,12 +31,17 @@ const NO_SWEEP: &[(&str, &str)] = &[("REGRANT__SWEEP__EVERY", "0s")];
 pub(super) async fn hold(ground: &Ground, store: Store) -> Result<Vec<Entry>, Failure> {
     let rows = ground.options.scale.map_or(USUAL, |scale| scale / PART_OF_SCALE).max(1);
     let live = Seed::new(SEED, ground.options.sessions.max(CONNECTIONS));
-    let mut ours = Ours::seeded(ground, store, &format!("sweep-{}", store.name()), live).await?;
+    let deployment = ground.deploy(&format!("sweep-{}", store.name()), store, None).await?;
+    let mut ours = Ours::of(ground, deployment, live.clone())?;
     let (mut runs, mut rates) = (Vec::new(), Vec::new());
     for run in 1..=ground.options.runs {
         ours.stop();
         let over = Seed { idle: IDLE, ..Seed::new(&format!("over-{run}"), rows) };
         ours.deployment.fill(&over).await?;
+        if run == 1 {
+            // Not before: many are loaded at once only where there is nothing yet.
+            ours.deployment.fill(&live).await?;
+        }
         ours.start(NO_SWEEP)?;
         let floor = ground.load(load(&ours)?).await?.measured.latency.p99;
         ours.stop();
